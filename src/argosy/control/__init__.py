@@ -1,0 +1,1 @@
+"""Models as their operator sees them: register, scale, describe, unregister."""

@@ -1,0 +1,1 @@
+"""The way of a prediction from its admission to its settlement."""

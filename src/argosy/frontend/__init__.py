@@ -1,0 +1,1 @@
+"""HTTP by hand on httptools: listeners, connections, routes and the access log."""

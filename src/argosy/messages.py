@@ -1,0 +1,112 @@
+"""Request, Response and the reply sink: the one representation of a prediction inside the server."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from argosy.errors import ArgosyError
+
+Buffer = bytes | bytearray | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A named input of a request: a query parameter, a form field or a multipart file."""
+
+    name: str
+    content_type: str
+    """Media type of the part without parameters; empty if it had none."""
+    value: Buffer
+
+
+class JobState(enum.IntEnum):
+    """Where an admitted request is. Written by `dataplane` only, and only forward."""
+
+    NEW = 0
+    WAITING = 1
+    SENT = 2
+    SETTLED = 3
+
+
+class Slot(Protocol):
+    """A piece of shared memory that holds a large body; see `supervisor.arena`."""
+
+    offset: int
+    view: memoryview
+
+    def release(self) -> None:
+        """Give the memory back. Calling it again does nothing."""
+
+
+class Response:
+    """A complete answer. `headers` are (name, value) pairs chosen by the handler; None if it chose none."""
+
+    __slots__ = ("body", "headers", "phrase", "status")
+
+    def __init__(self, status: int, body: Buffer, phrase: str = "", headers: Sequence[tuple[str, str]] | None = None) -> None:
+        self.status = status
+        self.body = body
+        self.phrase = phrase
+        self.headers = headers
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status} {len(self.body)} bytes>"
+
+
+class ReplySink(Protocol):
+    """Where the answer of one request goes. Exactly one of `respond`, `fail` or `begin … end` is called, once."""
+
+    def respond(self, response: Response) -> None:
+        """The whole answer at once."""
+
+    def fail(self, error: ArgosyError) -> None:
+        """There is no answer. After `begin` this cuts the answer off."""
+
+    def begin(self, head: Response) -> None:
+        """An answer in pieces starts; the body of `head` is its first piece and may be empty."""
+
+    def chunk(self, data: Buffer) -> None:
+        """The next piece."""
+
+    def end(self) -> None:
+        """No more pieces."""
+
+
+class Request:
+    """One prediction on its way. Its id is the `x-request-id` of the exchange.
+
+    `headers` is the header block as name, value, name, value … joined by NUL. `body` is None when the input is `parts` alone; `slot` is set
+    when the body lies in the model's arena, `body` is then a view of it. `deadline` is in seconds of the monotonic clock, 0.0 for none.
+    `state`, `seq` and `admitted_at` belong to the dataplane.
+    """
+
+    __slots__ = ("admitted_at", "body", "content_type", "deadline", "headers", "id", "parts", "seq", "sink", "slot", "state")
+
+    def __init__(
+        self,
+        id: bytes,
+        content_type: bytes,
+        headers: bytes,
+        body: Buffer | None,
+        sink: ReplySink,
+        parts: Sequence[Part] = (),
+        slot: Slot | None = None,
+        deadline: float = 0.0,
+    ) -> None:
+        self.id = id
+        self.content_type = content_type
+        self.headers = headers
+        self.body = body
+        self.sink = sink
+        self.parts = parts
+        self.slot = slot
+        self.deadline = deadline
+        self.state = JobState.NEW
+        self.seq = 0
+        self.admitted_at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Request {self.id.decode('latin-1')} {self.state.name} body={0 if self.body is None else len(self.body)}>"

@@ -1,0 +1,1 @@
+"""Dialects: how requests are spelled and answers are written, one dialect a file."""

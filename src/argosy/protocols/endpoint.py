@@ -1,0 +1,65 @@
+"""What a dialect gets and gives: a request with its whole body, a reply, and the action that a path stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from argosy.errors import ArgosyError
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """A request that was read completely. Header names are lower case; a repeated header keeps its last value."""
+
+    method: str
+    path: str
+    """Percent-decoded, without the query."""
+    query: str
+    """As it came, without the question mark."""
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: str
+    peer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A reply of the server itself. The frontend adds request id, caching, CORS, length and connection headers."""
+
+    status: int
+    body: bytes = b""
+    content_type: str | None = "application/json"
+    headers: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    reason: str | None = None
+    """None: the standard phrase of the status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predict:
+    """The path asks a model for a prediction."""
+
+    model: str
+    with_query: bool
+    """Whether the query parameters are inputs of the handler."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The path is answered by a function of the server. It may raise `ArgosyError`."""
+
+    function: Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]
+
+
+Action = Predict | Call
+
+
+class Dialect(Protocol):
+    """What a listener asks of the protocols that it speaks."""
+
+    def route(self, method: str, path: str, query: str) -> Action:
+        """What to do with a request. `path` is percent-decoded. Raises `ArgosyError` (not found, method not allowed, …)."""
+
+    def error_reply(self, error: ArgosyError, request_id: str) -> HttpReply:
+        """How this dialect writes a failure."""

@@ -1,0 +1,1 @@
+"""Archives, manifests and the places that models come from."""

@@ -1,0 +1,1 @@
+"""Worker processes: their states, their start and end, the link to them and the memory they share."""

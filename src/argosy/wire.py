@@ -1,0 +1,309 @@
+"""Frames between the server and a worker process: how they are written and read, without any I/O.
+
+A frame is a fixed header and `length` bytes of data. Integers are little-endian; text is UTF-8; there is no pickle.
+
+    header   magic u16 | version u8 | kind u8 | flags u16 | count u16 | id u64 | length u32
+
+What the data of a kind holds:
+
+    LOAD     server → worker   JSON object, see `worker.loop`
+    LOADED   worker → server   JSON object {"ok": true, …} or {"ok": false, "code": int, "message": str, "detail": str}
+    JOBS     server → worker   `count` job records, seq ascending
+    HEAD     worker → server   `count` answer records
+    CHUNK    worker → server   a piece of the streamed answer `id`
+    END      worker → server   nothing; the streamed answer `id` is whole
+    ERROR    worker → server   one answer record: the streamed answer `id` was cut off
+    CANCEL   server → worker   nothing; nobody waits for the streamed answer `id` any more
+    LOG      worker → server   UTF-8 text, one record
+    METRIC   worker → server   UTF-8 lines, one metric each
+    STOP     server → worker   nothing; finish what was sent before and exit
+
+A job record is JOB, then request id, content type, header block, parts block, body. The body is absent when the flag ARENA says that it lies
+at `offset` of the model's arena, or NO_BODY that there is none. A header block is name, value, name, value … joined by NUL.
+
+An answer record is ANSWER, then phrase, header block, body; with the flag FAILED it is message, detail, nothing, and `code` is an `ErrorCode`.
+
+Every worker shares one page (PAGE_SIZE bytes and an outbox behind it) with the server:
+
+    word 0   STARTED   seq of the first job of the batch that runs now
+    word 1   BEGUN     seq after the last job that was ever started: jobs from here on have not reached the handler
+    word 2   OUTBOX    bytes of answer records in the outbox that may not have been sent yet
+    bytes CANCEL…      one byte for each `seq % CANCEL_SLOTS`: 1 when nobody waits for that job any more
+
+Standard library only, Python 3.8 and later.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+Buffer = Union[bytes, bytearray, memoryview]
+
+MAGIC = 0xA790
+VERSION = 1
+
+LOAD, LOADED, JOBS, HEAD, CHUNK, END, ERROR, CANCEL, LOG, METRIC, STOP = range(1, 12)
+KINDS = frozenset(range(1, 12))
+
+HEADER = struct.Struct("<HBBHHQI")
+JOB = struct.Struct("<QIHHHIIQQ")
+"""seq, milliseconds left (0: no deadline), flags, lengths of id, content type, headers, parts, body; arena offset."""
+PART = struct.Struct("<HHI")
+"""lengths of name, content type and value, which follow."""
+ANSWER = struct.Struct("<QHHHIIII")
+"""seq, flags, status, error code, microseconds in the handler, lengths of phrase (message), headers (detail), body."""
+
+NO_BODY = 1
+ARENA = 2
+
+LAST = 1
+FAILED = 2
+
+PAGE_SIZE = 4096
+OUTBOX_SIZE = 256 * 1024
+STARTED, BEGUN, OUTBOX = 0, 1, 2
+CANCEL_OFFSET = 1024
+CANCEL_SLOTS = 1024
+MAX_JOBS = 64
+"""At most so many jobs in one JOBS frame."""
+MAX_FRAME = (1 << 32) - 1
+
+_CAPACITY = 256 * 1024
+
+
+class WireError(Exception):
+    """The other side does not speak this protocol; the link is of no more use."""
+
+
+class Frame(NamedTuple):
+    """One frame. `data` is a view that is valid until the reader is asked for more."""
+
+    kind: int
+    flags: int
+    count: int
+    id: int
+    data: memoryview
+
+
+class Job(NamedTuple):
+    """One job as the worker sees it. `body` is a view of the frame; None if it lies in the arena or there is none."""
+
+    seq: int
+    timeout_ms: int
+    id: str
+    content_type: str
+    headers: memoryview
+    parts: memoryview
+    body: Optional[memoryview]
+    arena_offset: int
+    """Where the body lies in the arena; -1 if it does not."""
+    body_length: int
+
+
+class Answer(NamedTuple):
+    """One answer as the server sees it."""
+
+    seq: int
+    last: bool
+    failed: bool
+    status: int
+    code: int
+    busy_us: int
+    phrase: str
+    """The reason phrase, or the message of a failure."""
+    headers: bytes
+    """The header block, or the detail of a failure."""
+    body: bytes
+
+
+def frame(kind: int, data: Buffer = b"", *, flags: int = 0, count: int = 0, id: int = 0) -> bytes:
+    """A whole frame as bytes."""
+    return HEADER.pack(MAGIC, VERSION, kind, flags, count, id, len(data)) + data
+
+
+def frame_header(kind: int, length: int, *, flags: int = 0, count: int = 0, id: int = 0) -> bytes:
+    """Only the header of a frame whose `length` bytes of data are sent separately."""
+    return HEADER.pack(MAGIC, VERSION, kind, flags, count, id, length)
+
+
+def parts_block(parts: Sequence[Tuple[str, str, Buffer]]) -> bytes:
+    """The named inputs of a job as one block. Names and content types longer than 65,535 bytes raise `WireError`."""
+    out: List[Buffer] = []
+    for name, content_type, value in parts:
+        raw_name, raw_type = name.encode("utf-8", "surrogateescape"), content_type.encode("utf-8", "surrogateescape")
+        if len(raw_name) > 65535 or len(raw_type) > 65535:
+            raise WireError("the name or type of an input is longer than 65535 bytes")
+        out += (PART.pack(len(raw_name), len(raw_type), len(value)), raw_name, raw_type, value)
+    return b"".join(out)
+
+
+def read_parts(block: memoryview) -> Iterator[Tuple[str, str, memoryview]]:
+    """The inverse of `parts_block`; values are views. Raises `WireError` on a cut block."""
+    at, end = 0, len(block)
+    while at < end:
+        if end - at < PART.size:
+            raise WireError("cut parts block")
+        name, content_type, value = PART.unpack_from(block, at)
+        at += PART.size
+        stop = at + name + content_type + value
+        if stop > end:
+            raise WireError("cut parts block")
+        yield (
+            str(block[at : at + name], "utf-8", "surrogateescape"),
+            str(block[at + name : at + name + content_type], "utf-8", "surrogateescape"),
+            block[at + name + content_type : stop],
+        )
+        at = stop
+
+
+def header_block(headers: Sequence[Tuple[str, str]]) -> bytes:
+    """Header pairs as one block. A NUL inside a name or value raises `WireError`."""
+    flat = [text for pair in headers for text in pair]
+    if any("\0" in text for text in flat):
+        raise WireError("a header holds a NUL")
+    return "\0".join(flat).encode("utf-8", "surrogateescape")
+
+
+def read_headers(block: Buffer) -> List[Tuple[str, str]]:
+    """The inverse of `header_block`. Raises `WireError` when a name has no value."""
+    if not block:
+        return []
+    flat = str(block, "utf-8", "surrogateescape").split("\0")
+    if len(flat) % 2:
+        raise WireError("a header without a value")
+    return list(zip(flat[::2], flat[1::2]))
+
+
+def read_jobs(data: memoryview, count: int) -> List[Job]:
+    """The jobs of a JOBS frame. Raises `WireError` unless exactly `count` records fill the data."""
+    jobs = []
+    at = 0
+    try:
+        for _ in range(count):
+            seq, timeout_ms, flags, n_id, n_type, n_headers, n_parts, n_body, offset = JOB.unpack_from(data, at)
+            a = at + JOB.size
+            b = a + n_id
+            c = b + n_type
+            d = c + n_headers
+            e = d + n_parts
+            if flags:
+                at = e
+                body = None
+                place = offset if flags & ARENA else -1
+            else:
+                at = e + n_body
+                body = data[e:at]
+                place = -1
+            jobs.append(Job(seq, timeout_ms, str(data[a:b], "latin-1"), str(data[b:c], "latin-1"), data[c:d], data[d:e], body, place, n_body))
+    except struct.error as error:
+        raise WireError("cut job record") from error
+    if at != len(data):
+        raise WireError("job records do not fill their frame")
+    return jobs
+
+
+def answer_record(
+    seq: int, status: int, body: Buffer, *, flags: int = LAST, code: int = 0, busy_us: int = 0, phrase: bytes = b"", headers: bytes = b""
+) -> bytes:
+    """One answer record; see the module text for the meaning with FAILED."""
+    return b"".join((ANSWER.pack(seq, flags, status, code, busy_us, len(phrase), len(headers), len(body)), phrase, headers, body))
+
+
+def failure_record(seq: int, code: int, message: str, *, detail: str = "", status: int = 0, busy_us: int = 0) -> bytes:
+    """An answer record that says why there is no answer."""
+    text, more = message.encode("utf-8", "replace"), detail.encode("utf-8", "replace")
+    return answer_record(seq, status, b"", flags=LAST | FAILED, code=code, busy_us=busy_us, phrase=text, headers=more)
+
+
+def read_answers(data: Buffer) -> Iterator[Answer]:
+    """The answer records in `data`. Raises `WireError` on a cut record."""
+    at, end = 0, len(data)
+    unpack, size = ANSWER.unpack_from, ANSWER.size
+    while at < end:
+        if end - at < size:
+            raise WireError("cut answer record")
+        seq, flags, status, code, busy_us, n_phrase, n_headers, n_body = unpack(data, at)
+        a = at + size
+        b = a + n_phrase
+        c = b + n_headers
+        at = c + n_body
+        if at > end:
+            raise WireError("cut answer record")
+        yield Answer(
+            seq,
+            flags & LAST != 0,
+            flags & FAILED != 0,
+            status,
+            code,
+            busy_us,
+            str(data[a:b], "utf-8", "replace") if n_phrase else "",
+            bytes(data[b:c]) if n_headers else b"",
+            bytes(data[c:at]),
+        )
+
+
+class FrameReader:
+    """Cuts a byte stream into frames.
+
+    Fill `space()` from the socket, tell `filled(n)`, then take frames with `next()` until it is None. The data of a frame is a view of the
+    reader's own buffer: use or copy it before the next call of `space()`. A frame longer than `limit` bytes raises `WireError`.
+    """
+
+    def __init__(self, limit: int = MAX_FRAME) -> None:
+        self.limit = limit
+        self._buffer = bytearray(_CAPACITY)
+        self._view = memoryview(self._buffer)
+        self._low = 0
+        self._high = 0
+
+    def __repr__(self) -> str:
+        return "<FrameReader {} bytes waiting>".format(self._high - self._low)
+
+    def space(self) -> memoryview:
+        """Room for the next bytes; never empty."""
+        waiting = self._high - self._low
+        if waiting == 0:
+            self._low = self._high = 0
+            if len(self._buffer) > 16 * _CAPACITY:
+                self._buffer = bytearray(_CAPACITY)
+                self._view = memoryview(self._buffer)
+        elif waiting >= HEADER.size:
+            self._make_room(HEADER.size + HEADER.unpack_from(self._buffer, self._low)[-1])
+        else:
+            self._make_room(HEADER.size)
+        return self._view[self._high :]
+
+    def _make_room(self, wanted: int) -> None:
+        """See that a frame of `wanted` bytes fits behind `_low`."""
+        if len(self._buffer) - self._low >= max(wanted, self._high - self._low + 1):
+            return
+        waiting = self._high - self._low
+        if wanted > len(self._buffer):
+            fresh = bytearray(wanted + _CAPACITY)
+            fresh[:waiting] = self._view[self._low : self._high]
+            self._buffer = fresh
+            self._view = memoryview(fresh)
+        else:
+            self._buffer[:waiting] = bytes(self._view[self._low : self._high])
+        self._low, self._high = 0, waiting
+
+    def filled(self, count: int) -> None:
+        """`count` bytes were written into `space()`."""
+        self._high += count
+
+    def next(self) -> Optional[Frame]:
+        """The next whole frame, or None when more bytes are needed. Raises `WireError` on anything else."""
+        low = self._low
+        if self._high - low < HEADER.size:
+            return None
+        magic, version, kind, flags, count, id, length = HEADER.unpack_from(self._buffer, low)
+        if magic != MAGIC or version != VERSION or kind not in KINDS:
+            raise WireError("not a frame: magic {:#x}, version {}, kind {}".format(magic, version, kind))
+        if length > self.limit:
+            raise WireError("a frame of {} bytes is over the limit of {}".format(length, self.limit))
+        start = low + HEADER.size
+        if self._high - start < length:
+            return None
+        self._low = start + length
+        return Frame(kind, flags, count, id, self._view[start : start + length])
