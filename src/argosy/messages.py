@@ -80,10 +80,10 @@ class Request:
 
     `headers` is the header block as name, value, name, value … joined by NUL. `body` is None when the input is `parts` alone; `slot` is set
     when the body lies in the model's arena, `body` is then a view of it. `deadline` is in seconds of the monotonic clock, 0.0 for none.
-    `state`, `seq` and `admitted_at` belong to the dataplane.
+    `state`, `seq`, `lane` and `admitted_at` belong to the dataplane.
     """
 
-    __slots__ = ("admitted_at", "body", "content_type", "deadline", "headers", "id", "parts", "seq", "sink", "slot", "state")
+    __slots__ = ("admitted_at", "body", "content_type", "deadline", "headers", "id", "lane", "parts", "seq", "sink", "slot", "state")
 
     def __init__(
         self,
@@ -106,6 +106,7 @@ class Request:
         self.deadline = deadline
         self.state = JobState.NEW
         self.seq = 0
+        self.lane: object = None
         self.admitted_at = 0.0
 
     def __repr__(self) -> str:

@@ -31,5 +31,8 @@ class ModelSpec:
     response_timeout_s: float = 7200.0
     """How long a worker may take for one batch; 0 means no limit."""
     startup_timeout_s: float = 600.0
+    """How long a worker may take to load the model; 0 means no limit."""
+    stop_timeout_s: float = 10.0
+    """How long an idle worker may take to end when told to."""
     preload: bool = False
     loaded_at_startup: bool = False

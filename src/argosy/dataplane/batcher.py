@@ -1,0 +1,65 @@
+"""When a free worker gets jobs, and how many: a pure policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LARGEST = 1024
+"""No message carries more jobs; a larger `batch_size` acts like this one."""
+UNKNOWN_US = 1_000_000.0
+"""The assumed time of a handler that has not answered yet: so slow that it gets one batch at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the jobs of a model are grouped.
+
+    A handler is called with at most `batch_size` jobs; an incomplete batch waits until its first job is `max_delay_s` old. A message carries
+    as many jobs as are worth `target_us` microseconds of the handler, at most `max_jobs`, but always one batch.
+    """
+
+    batch_size: int
+    max_delay_s: float
+    max_jobs: int = 64
+    target_us: float = 500.0
+
+    def message_jobs(self, job_us: float) -> int:
+        """How many jobs a full message carries, whole batches, when the handler takes `job_us` for a job."""
+        size = min(self.batch_size, LARGEST)
+        worth = int(self.target_us / job_us) if job_us > 0 else self.max_jobs
+        return max(size, min(worth, self.max_jobs) // size * size)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Send `count` jobs now, or none and look again in `wait_s` seconds (None: when something changes)."""
+
+    count: int
+    wait_s: float | None = None
+
+
+def decide(policy: Policy, waiting: int, oldest_age_s: float, free_workers: int, job_us: float) -> Decision:
+    """What one of `free_workers` workers without work gets of `waiting` jobs, at least one of each.
+
+    Several free workers share what waits, so that none idles beside a long message.
+    """
+    size = min(policy.batch_size, LARGEST)
+    full = policy.message_jobs(job_us)
+    if size == 1:
+        return Decision(min(full, -(-waiting // free_workers)))
+    if waiting >= size:
+        batches = waiting // size
+        return Decision(min(full, -(-batches // free_workers) * size))
+    left_s = policy.max_delay_s - oldest_age_s
+    if left_s > 0:
+        return Decision(0, left_s)
+    return Decision(waiting)
+
+
+def may_prefetch(policy: Policy, waiting: int, in_flight: int, job_us: float) -> bool:
+    """Whether a worker that still runs a message gets a second one early: only a full one, and only of short jobs.
+
+    A job that is sent early is bound to its worker, so it may cost at most about `target_us` of waiting.
+    """
+    full = policy.message_jobs(job_us)
+    return waiting >= full and in_flight <= full and full * job_us <= policy.target_us and 2 * full <= LARGEST

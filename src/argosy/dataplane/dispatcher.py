@@ -1,0 +1,340 @@
+"""Brings waiting jobs to free workers and settles every admitted job exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from argosy import wire
+from argosy.dataplane.batcher import UNKNOWN_US, Policy, decide, may_prefetch
+from argosy.dataplane.model import Counters
+from argosy.dataplane.queue import JobQueue
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.messages import Buffer, JobState, Request, Response
+from argosy.supervisor.member import Member
+from argosy.supervisor.states import Event
+
+_log = logging.getLogger("argosy.dataplane")
+_JOINED = 64 * 1024
+"""Messages up to this size are joined before they are sent: cheaper than scatter-gather."""
+_SMOOTHING = 0.2
+
+
+class WorkerLane:
+    """The jobs that one worker has. Made when it has loaded, gone when its process has ended."""
+
+    __slots__ = ("_busy_since", "_dispatcher", "_ends", "_timer", "jobs", "member", "next_seq", "open")
+
+    def __init__(self, dispatcher: Dispatcher, member: Member) -> None:
+        self._dispatcher = dispatcher
+        self.member = member
+        self.jobs: dict[int, Request] = {}
+        self.next_seq = 1
+        self.open = True
+        self._ends: deque[int] = deque()
+        self._busy_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<WorkerLane {self.member.id} {len(self.jobs)} jobs in {len(self._ends)} messages{'' if self.open else ' closed'}>"
+
+    @property
+    def messages(self) -> int:
+        """Messages that are not answered completely."""
+        return len(self._ends)
+
+    def sent(self, now: float) -> None:
+        """A message with the jobs up to `next_seq` went out."""
+        if not self._ends:
+            self._busy_since = now
+            self._watch()
+        self._ends.append(self.next_seq)
+        self.member.on(Event.SENT)
+
+    def progress(self, seq: int, now: float) -> None:
+        """Everything up to `seq` has been answered."""
+        ends = self._ends
+        self._busy_since = now
+        while ends and ends[0] <= seq + 1:
+            ends.popleft()
+        if not ends:
+            self.member.on(Event.DONE)
+
+    def _watch(self) -> None:
+        """See that the worker answers in time; one timer, moved only when it fires."""
+        if self._timer is None and self._dispatcher.timeout_s > 0:
+            self._timer = self._dispatcher.loop.call_later(self._dispatcher.timeout_s, self._overdue)
+
+    def _overdue(self) -> None:
+        self._timer = None
+        if not self._ends:
+            return
+        limit = self._dispatcher.timeout_s
+        left = self._busy_since + limit - self._dispatcher.loop.time()
+        if left > 0:
+            self._timer = self._dispatcher.loop.call_later(left, self._overdue)
+        else:
+            self.member.on(Event.HUNG, f"it did not answer within {limit:g} s (response timeout)")
+
+    def answers(self, data: memoryview) -> None:
+        """Answer records came from the worker."""
+        self._dispatcher.answered(self, data)
+
+    def withdraw(self) -> None:
+        """No more jobs for this worker."""
+        self.open = False
+        self._dispatcher.withdrawn(self)
+
+    def lost(self, why: str) -> None:
+        """The process is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._dispatcher.lost(self, why)
+
+
+class Dispatcher:
+    """The jobs of one model between the queue and the workers.
+
+    It owns what is in flight. Every admitted request ends once: `respond` or `fail` of its sink is called, or nobody waits for it any more.
+    """
+
+    def __init__(self, name: str, queue: JobQueue, policy: Policy, counters: Counters, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
+        self.name = name
+        self.queue = queue
+        self.policy = policy
+        self.counters = counters
+        self.loop = loop
+        self.timeout_s = timeout_s
+        self.job_us = UNKNOWN_US
+        self.running = 0
+        self._free: list[WorkerLane] = []
+        self._busy: list[WorkerLane] = []
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self.on_idle: Callable[[], None] | None = None
+        """Told when nothing waits and nothing runs."""
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher {self.name} {len(self.queue)} waiting, {self.running} running, {len(self._free)} free workers>"
+
+    # -- jobs come ---------------------------------------------------------------------------------------------------
+
+    def offer(self, member: Member) -> WorkerLane:
+        """A worker has loaded the model and takes jobs."""
+        lane = WorkerLane(self, member)
+        self._free.append(lane)
+        self.wake()
+        return lane
+
+    def wake(self) -> None:
+        """Jobs or workers have come: look for a match at the end of this turn of the loop, so that what comes together goes together."""
+        if not self._scheduled and (self._free or self._busy):
+            self._scheduled = True
+            self.loop.call_soon(self._match)
+
+    def _match(self) -> None:
+        self._scheduled = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        queue = self.queue
+        while waiting := len(queue):
+            if self._free:
+                now = self.loop.time()
+                decision = decide(self.policy, waiting, now - queue.oldest_at(), len(self._free), self.job_us)
+                if not decision.count:
+                    self._timer = self.loop.call_later(decision.wait_s or 0.0, self._match)
+                    return
+                lane = self._free.pop()
+                self._busy.append(lane)
+                self._send(lane, queue.take(decision.count), now)
+            elif not self._prefetch(waiting):
+                return
+
+    def _prefetch(self, waiting: int) -> bool:
+        for lane in self._busy:
+            if lane.messages < 2 and may_prefetch(self.policy, waiting, len(lane.jobs), self.job_us):
+                self._send(lane, self.queue.take(self.policy.message_jobs(self.job_us)), self.loop.time())
+                return True
+        return False
+
+    def _send(self, lane: WorkerLane, jobs: list[Request], now: float) -> None:
+        pieces: list[Buffer] = [b""]
+        length = 0
+        seq = lane.next_seq
+        counters = self.counters
+        in_flight = lane.jobs
+        for job in jobs:
+            in_flight[seq] = job
+            job.seq = seq
+            job.lane = lane
+            counters.queue_us += int((now - job.admitted_at) * 1e6)
+            length += _append_record(pieces, job, seq, now)
+            seq += 1
+        lane.next_seq = seq
+        self.running += len(jobs)
+        pieces[0] = wire.frame_header(wire.JOBS, length, count=len(jobs))
+        if length <= _JOINED:
+            lane.member.send(b"".join(pieces))
+        else:
+            lane.member.send_pieces(pieces)
+        lane.sent(now)
+
+    # -- answers come ------------------------------------------------------------------------------------------------
+
+    def answered(self, lane: WorkerLane, data: Buffer) -> None:
+        """Settle the jobs that `data` answers. Raises `wire.WireError` on an answer that was not asked for."""
+        seq = -1
+        for answer in wire.read_answers(data):
+            seq = answer.seq
+            job = lane.jobs.pop(seq, None)
+            if job is None or not answer.last:
+                raise wire.WireError(f"an answer to job {seq}, which it does not have")
+            self.running -= 1
+            self._settle(job, answer)
+        if seq < 0:
+            raise wire.WireError("a message without answers")
+        job_us = answer.busy_us / max(1, self.policy.batch_size)
+        self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
+        lane.progress(seq, self.loop.time())
+        if not lane.messages and lane.open:
+            self._busy.remove(lane)
+            self._free.append(lane)
+        if len(self.queue):
+            self.wake()
+        elif not self.running and self.on_idle is not None:
+            self.on_idle()
+
+    def _settle(self, job: Request, answer: wire.Answer) -> None:
+        if job.slot is not None:
+            job.slot.release()
+        self.counters.handler_us += answer.busy_us
+        if job.state is JobState.SETTLED:  # nobody waits any more
+            _uncancel(job)
+            return
+        if answer.failed:
+            self.fail(job, _error(answer))
+            return
+        job.state = JobState.SETTLED
+        self.counters.answered += 1
+        try:
+            job.sink.respond(Response(answer.status, answer.body, answer.phrase, wire.read_headers(answer.headers) if answer.headers else None))
+        except Exception:  # the job boundary: one client's trouble must not reach the link
+            _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))
+
+    def fail(self, job: Request, error: ArgosyError) -> None:
+        """Settle a job that has no answer."""
+        job.state = JobState.SETTLED
+        if error.code is ErrorCode.DEADLINE_EXCEEDED:
+            self.counters.expired += 1
+        else:
+            self.counters.failed += 1
+        try:
+            job.sink.fail(error)
+        except Exception:  # the job boundary, as above
+            _log.exception("model %s: the failure of request %s was lost", self.name, job.id.decode("latin-1"))
+
+    # -- jobs and workers go -----------------------------------------------------------------------------------------
+
+    def cancel(self, job: Request) -> None:
+        """Nobody waits for this job: it never starts if it has not, and its answer is dropped. Does nothing to a settled job."""
+        if job.state is JobState.WAITING:
+            self.queue.discard(job)
+            if job.slot is not None:
+                job.slot.release()
+        elif job.state is JobState.SENT and isinstance(job.lane, WorkerLane):
+            job.state = JobState.SETTLED
+            if job.lane.member.page is not None:
+                job.lane.member.page.cancel(job.seq)
+        else:
+            return
+        self.counters.cancelled += 1
+
+    def withdrawn(self, lane: WorkerLane) -> None:
+        """A worker takes no more jobs."""
+        for lanes in (self._free, self._busy):
+            if lane in lanes:
+                lanes.remove(lane)
+
+    def lost(self, lane: WorkerLane, why: str) -> None:
+        """A worker is gone: its finished answers are delivered, what it ran fails, what it had not begun goes to another one."""
+        page = lane.member.page
+        begun = page.begun if page is not None else lane.next_seq
+        for answer in page.unsent() if page is not None else ():
+            job = lane.jobs.pop(answer.seq, None)
+            if job is not None:
+                self.running -= 1
+                self._settle(job, answer)
+        jobs, lane.jobs = lane.jobs, {}
+        self.running -= len(jobs)
+        back = []
+        for seq, job in jobs.items():
+            if job.state is JobState.SETTLED:
+                _release(job)
+            elif seq >= begun:
+                back.append(job)
+            else:
+                _release(job)
+                self.fail(job, ArgosyError(ErrorCode.WORKER_DIED, "Worker died.", detail=f"model {self.name}: worker {lane.member.id} {why}"))
+        self.queue.put_back(back)
+        self.wake()
+        if not self.running and not len(self.queue) and self.on_idle is not None:
+            self.on_idle()
+
+    def refuse_waiting(self, error: ArgosyError) -> None:
+        """Settle everything that waits."""
+        for job in self.queue.waiting():
+            self.queue.discard(job)
+            _release(job)
+            self.fail(job, error)
+
+    def expire(self, now: float) -> None:
+        """Settle the waiting jobs whose deadline has passed."""
+        for job in self.queue.expired(now):
+            self.queue.discard(job)
+            _release(job)
+            self.fail(job, ArgosyError(ErrorCode.DEADLINE_EXCEEDED, f"The request waited too long for model {self.name}."))
+
+
+def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> int:
+    """Append the job record to `pieces`; its length."""
+    parts = wire.parts_block([(part.name, part.content_type, part.value) for part in job.parts]) if job.parts else b""
+    timeout_ms = max(1, int((job.deadline - now) * 1e3)) if job.deadline else 0
+    body = job.body
+    slot: Any = job.slot
+    id, content_type, headers = job.id, job.content_type, job.headers
+    head_length = wire.JOB.size + len(id) + len(content_type) + len(headers) + len(parts)
+    if slot is not None:
+        record = wire.JOB.pack(seq, timeout_ms, wire.ARENA, len(id), len(content_type), len(headers), len(parts), len(slot.view), slot.offset)
+    elif body is None:
+        record = wire.JOB.pack(seq, timeout_ms, wire.NO_BODY, len(id), len(content_type), len(headers), len(parts), 0, 0)
+    else:
+        record = wire.JOB.pack(seq, timeout_ms, 0, len(id), len(content_type), len(headers), len(parts), len(body), 0)
+        pieces += (record, id, content_type, headers, parts, body)
+        return head_length + len(body)
+    pieces += (record, id, content_type, headers, parts)
+    return head_length
+
+
+def _release(job: Request) -> None:
+    if job.slot is not None:
+        job.slot.release()
+
+
+def _uncancel(job: Request) -> None:
+    """The worker is past this job: its cancel byte may serve another one."""
+    if isinstance(job.lane, WorkerLane) and job.lane.member.page is not None:
+        job.lane.member.page.uncancel(job.seq)
+
+
+def _error(answer: wire.Answer) -> ArgosyError:
+    """The failure that a worker reported."""
+    try:
+        code = ErrorCode(answer.code)
+    except ValueError:
+        code = ErrorCode.INTERNAL
+    return ArgosyError(code, answer.phrase, detail=answer.headers.decode("utf-8", "replace"), status=answer.status)

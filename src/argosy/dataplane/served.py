@@ -1,0 +1,141 @@
+"""A model that is being served, put together: queue, dispatcher, workers and memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from argosy.dataplane.batcher import Policy
+from argosy.dataplane.dispatcher import Dispatcher
+from argosy.dataplane.model import Counters, WorkerInfo
+from argosy.dataplane.queue import JobQueue
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.messages import Request
+from argosy.supervisor.arena import Arena
+from argosy.supervisor.member import Member, Surroundings
+from argosy.supervisor.pool import Pool
+from argosy.supervisor.spec import ModelSpec
+
+
+class ServedModel:
+    """See `dataplane.model.Model` for what it promises."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        around: Surroundings,
+        number: int,
+        policy: Policy,
+        queue_size: int,
+        arena_size: int,
+        next_gpu: Callable[[], int | None],
+    ) -> None:
+        self.spec = spec
+        self.counters = Counters()
+        self.min_workers = 0
+        self.max_workers = 0
+        self._loop = around.loop
+        self.arena = Arena(arena_size, f"argosy-{spec.name}") if arena_size > 0 else None
+        self._queue = JobQueue(queue_size)
+        self.dispatcher = Dispatcher(spec.name, self._queue, policy, self.counters, around.loop, spec.response_timeout_s)
+        self.pool = Pool(spec, around, number, self.arena, self.dispatcher.offer, next_gpu)
+        self._closing = False
+
+    def __repr__(self) -> str:
+        return f"<ServedModel {self.spec.name} {self.dispatcher!r} {self.pool!r}{' closing' if self._closing else ''}>"
+
+    @property
+    def waiting(self) -> int:
+        """Jobs in the queue."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """Jobs that were sent to a worker and are not settled."""
+        return self.dispatcher.running
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a worker has the model loaded."""
+        return self.pool.is_serving
+
+    def workers(self) -> list[WorkerInfo]:
+        """The wanted workers, oldest first."""
+        return [_info(member) for member in self.pool.members]
+
+    def submit(self, request: Request) -> None:
+        """Admit a request, or settle it with a refusal."""
+        now = self._loop.time()
+        request.admitted_at = now
+        if not self._closing and self.min_workers > 0 and self._queue.put(request):
+            self.counters.admitted += 1
+            self.dispatcher.wake()
+            if request.deadline:
+                self._loop.call_at(request.deadline, self.dispatcher.expire, request.deadline)
+            return
+        self.counters.refused += 1
+        if request.slot is not None:
+            request.slot.release()
+        request.sink.fail(_refusal(self.spec.name))
+
+    def cancel(self, request: Request) -> None:
+        """Whoever sent the request is gone."""
+        self.dispatcher.cancel(request)
+
+    async def scale(self, min_workers: int, max_workers: int) -> None:
+        """See `dataplane.model.Model.scale`."""
+        if self._closing:
+            raise ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} is being unregistered.")
+        self.min_workers, self.max_workers = min_workers, max_workers
+        members = self.pool.resize(min_workers, max_workers)
+        if not min_workers and not members:
+            self.dispatcher.refuse_waiting(_refusal(self.spec.name))
+        if members:
+            await _all_loaded(members[:min_workers])
+
+    async def close(self, drain_s: float) -> None:
+        """See `dataplane.model.Model.close`."""
+        self._closing = True
+        if drain_s > 0 and self.pool.is_serving and (self.waiting or self.running):
+            drained = asyncio.Event()
+            self.dispatcher.on_idle = drained.set
+            started = self._loop.time()
+            try:
+                await asyncio.wait_for(drained.wait(), drain_s)
+            except TimeoutError:
+                pass
+            drain_s = max(0.0, drain_s - (self._loop.time() - started))
+        self.min_workers = self.max_workers = 0
+        self.dispatcher.refuse_waiting(ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started."))
+        await self.pool.close(drain_s)
+        self.dispatcher.refuse_waiting(ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started."))
+        if self.arena is not None:
+            self.arena.close()
+
+
+async def _all_loaded(members: list[Member]) -> None:
+    """Wait until all have loaded; raises the first failure."""
+    pending = {asyncio.ensure_future(asyncio.shield(member.loaded)) for member in members}
+    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+    for waiter in pending:
+        waiter.cancel()
+    for waiter in done:
+        waiter.result()
+
+
+def _refusal(name: str) -> ArgosyError:
+    return ArgosyError(
+        ErrorCode.NO_WORKER, f"No worker is available to serve request for model: {name}. Consider increasing job queue size."
+    )
+
+
+def _info(member: Member) -> WorkerInfo:
+    return WorkerInfo(
+        id=member.id,
+        pid=member.pid,
+        state=member.state.value,
+        started_at=member.started_at,
+        gpu_id=member.gpu_id,
+        restarts=member.restarts,
+        last_error=None if member.last_error is None else member.last_error.message,
+    )

@@ -1,0 +1,303 @@
+"""One worker of a pool: acts out what its state table decides, over its process, its channel and its shared page."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import argosy
+from argosy import wire
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.messages import Buffer
+from argosy.supervisor.arena import Arena
+from argosy.supervisor.channel import Channel
+from argosy.supervisor.page import Page
+from argosy.supervisor.process import Exit, Launch, Process, Reaper
+from argosy.supervisor.spec import ModelSpec
+from argosy.supervisor.states import Action, Event, State, WorkerState
+
+_log = logging.getLogger("argosy.supervisor")
+_MAIN = Path(argosy.__file__).parent / "worker" / "__main__.py"
+
+
+class Lane(Protocol):
+    """What the dataplane keeps for a worker that takes jobs."""
+
+    def answers(self, data: memoryview) -> None:
+        """Answer records came. Raises `wire.WireError` when they are not what was asked for."""
+
+    def withdraw(self) -> None:
+        """No more jobs may be sent."""
+
+    def lost(self, why: str) -> None:
+        """The process is gone; settle what it had, with the help of the shared page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every worker of the server needs from it."""
+
+    loop: asyncio.AbstractEventLoop
+    reaper: Reaper
+    environment: Callable[[ModelSpec], dict[str, str]]
+    """The environment of a model's workers."""
+    load_options: dict[str, Any]
+    """What LOAD says besides the model: decoding, limits, versions."""
+    output: Callable[[str, str, str, bytes], None]
+    """A line that a worker wrote: model, worker id, stream, line."""
+    metrics: Callable[[str, str], None]
+    """Lines of custom metrics of a model."""
+    frame_limit: int
+    now: Callable[[], float]
+    """Wall clock, for what people read."""
+
+
+class Member:
+    """A place for a worker in a pool; over time several processes may fill it."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        around: Surroundings,
+        worker_id: str,
+        gpu_id: int | None,
+        arena: Arena | None,
+        offer: Callable[[Member], Lane],
+        freed: Callable[[Member], None],
+    ) -> None:
+        self.spec = spec
+        self.id = worker_id
+        self.gpu_id = gpu_id
+        self.started_at = around.now()
+        self.restarts = 0
+        self.last_error: ArgosyError | None = None
+        self.loaded: asyncio.Future[None] = around.loop.create_future()
+        """Done at the first load or the first failure to load."""
+        self.style: dict[str, Any] = {}
+        self.page: Page | None = None
+        self._around = around
+        self._arena = arena
+        self._offer = offer
+        self._freed = freed
+        self._state = WorkerState()
+        self._process: Process | None = None
+        self._channel: Channel | None = None
+        self._lane: Lane | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._kill_reason: str | None = None
+        self._exit_reason = ""
+        self._reported = False
+
+    def __repr__(self) -> str:
+        return f"<Member {self.spec.name}/{self.id} {self._state!r} pid={self.pid}>"
+
+    @property
+    def state(self) -> State:
+        """Where the worker is now."""
+        return self._state.state
+
+    @property
+    def pid(self) -> int | None:
+        """The process that fills the place, if one runs."""
+        return self._process.pid if self._process is not None and self._process.running else None
+
+    # -- what the dataplane asks -------------------------------------------------------------------------------------
+
+    def send(self, data: bytes) -> None:
+        """Send a message of jobs."""
+        if self._channel is not None:
+            self._channel.write(data)
+
+    def send_pieces(self, pieces: list[Buffer]) -> None:
+        """Send a large message of jobs."""
+        if self._channel is not None:
+            self._channel.write_pieces(pieces)
+
+    def on(self, event: Event, why: str = "") -> None:
+        """Something happened; do what the table says."""
+        if event is Event.HUNG:
+            self._kill_reason = why
+        for action in self._state.on(event):
+            self._act(action)
+
+    # -- acting ------------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Start the first process."""
+        self._act(Action.SPAWN)
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case Action.SPAWN:
+                self._spawn()
+            case Action.SEND_LOAD:
+                self._send_load()
+            case Action.OFFER:
+                self._lane = self._offer(self)
+            case Action.WITHDRAW:
+                if self._lane is not None:
+                    self._lane.withdraw()
+            case Action.SEND_STOP:
+                self.send(wire.frame(wire.STOP))
+                self._arm(self.spec.stop_timeout_s, Event.HUNG, "did not stop when told to")
+            case Action.KILL:
+                if self._process is not None:
+                    self._process.kill()
+            case Action.SETTLE:
+                self._settle()
+            case Action.ARM_RETRY:
+                self._arm(self._state.pause_s(), Event.RETRY)
+            case Action.DISARM_RETRY:
+                self._disarm()
+            case Action.FREE:
+                self._free()
+
+    def _spawn(self) -> None:
+        self._kill_reason = None
+        self._reported = False
+        ours, theirs = Channel.pair()
+        self.page = Page()
+        try:
+            self._process = Process(self._around.loop, self._around.reaper, self._launch(theirs.fileno(), self.page.fd), self._exited, self._line)
+        except ArgosyError as error:
+            ours.close()
+            self._drop_page()
+            self._fail_load(error)
+            self._around.loop.call_soon(self.on, Event.EXITED)
+            return
+        finally:
+            theirs.close()
+        self._channel = Channel(self._around.loop, ours, self._frame, self._link_lost, self._around.frame_limit)
+        self.on(Event.STARTED)
+
+    def _launch(self, link_fd: int, page_fd: int) -> Launch:
+        argv = [self.spec.interpreter, str(_MAIN), "--fd", str(link_fd), "--page-fd", str(page_fd)]
+        inherit = [link_fd, page_fd]
+        if self._arena is not None:
+            argv += ["--arena-fd", str(self._arena.fd), "--arena-size", str(self._arena.size)]
+            inherit.append(self._arena.fd)
+        return Launch(argv, self._around.environment(self.spec), str(self.spec.directory), inherit)
+
+    def _send_load(self) -> None:
+        spec = self.spec
+        load = {
+            **self._around.load_options,
+            "model_name": spec.name,
+            "model_dir": str(spec.directory),
+            "manifest": spec.manifest,
+            "handler": spec.handler,
+            "batch_size": max(1, spec.batch_size),
+            "gpu_id": self.gpu_id,
+        }
+        self.send(wire.frame(wire.LOAD, json.dumps(load).encode()))
+        if spec.startup_timeout_s > 0:
+            self._arm(spec.startup_timeout_s, Event.HUNG, f"did not load the model within {spec.startup_timeout_s:g} s (startup_timeout_s)")
+
+    def _frame(self, frame: wire.Frame) -> None:
+        if frame.kind == wire.HEAD and self._lane is not None:
+            self._lane.answers(frame.data)
+        elif frame.kind == wire.METRIC:
+            self._around.metrics(self.spec.name, str(frame.data, "utf-8", "replace"))
+        elif frame.kind == wire.LOADED and self.state in (State.LOADING, State.STOPPING):
+            self._loaded(_object(frame.data))
+        else:
+            raise wire.WireError(f"frame of kind {frame.kind} while {self.state.value}")
+
+    def _loaded(self, report: dict[str, Any]) -> None:
+        self._disarm()
+        self._reported = True
+        if report.get("ok") is True:
+            self.style = report
+            self.last_error = None
+            self.on(Event.LOADED)
+            if not self.loaded.done():
+                self.loaded.set_result(None)
+            return
+        code = ErrorCode.OUT_OF_MEMORY if report.get("code") == ErrorCode.OUT_OF_MEMORY else ErrorCode.LOAD_FAILED
+        hint = str(report.get("hint") or "")
+        message = str(report.get("message") or "the handler gave no reason")
+        self._fail_load(ArgosyError(code, message, detail="\n".join(filter(None, (str(report.get("detail") or "").rstrip(), hint)))))
+        self.on(Event.LOAD_FAILED)
+
+    def _fail_load(self, error: ArgosyError) -> None:
+        self.last_error = error
+        _log.error("model %s: worker %s could not load: %s%s", self.spec.name, self.id, error.message, error.detail and "\n" + error.detail)
+        if not self.loaded.done():
+            self.loaded.set_exception(error)
+            self.loaded.exception()  # whoever waits for it sees it; nobody has to
+
+    def _line(self, stream: str, line: bytes) -> None:
+        self._around.output(self.spec.name, self.id, stream, line)
+
+    def _link_lost(self, why: str) -> None:
+        """The process is ending or misbehaves: see that it ends; its exit settles the rest."""
+        if why != "closed its end":
+            self._kill_reason = self._kill_reason or f"its link {why}"
+        if self._process is not None:
+            self._process.kill()
+
+    def _exited(self, status: Exit) -> None:
+        self._disarm()
+        if self._channel is not None:
+            self._channel.drain()
+            self._channel.close()
+            self._channel = None
+        why = f"{self._kill_reason}; it {status}" if self._kill_reason else str(status)
+        if self.state is State.LOADING and not self._reported:
+            self._fail_load(ArgosyError(ErrorCode.LOAD_FAILED, f"the worker process {why} while it loaded the model"))
+        elif self.state in (State.IDLE, State.BUSY):
+            self.last_error = ArgosyError(ErrorCode.WORKER_DIED, f"the worker process {why}")
+            _log.error("model %s: worker %s (pid %s): %s; a new one starts", self.spec.name, self.id, self._process and self._process.pid, why)
+        self._exit_reason = why
+        self.on(Event.EXITED)
+        if self.state is State.BACKOFF:
+            self._drop_page()
+
+    def _settle(self) -> None:
+        lane, self._lane = self._lane, None
+        if lane is not None:
+            lane.lost(self._exit_reason)
+
+    def _arm(self, delay_s: float, event: Event, why: str = "") -> None:
+        self._disarm()
+        self._timer = self._around.loop.call_later(delay_s, self._due, event, why)
+
+    def _due(self, event: Event, why: str) -> None:
+        self._timer = None
+        if event is Event.RETRY:
+            self.restarts += 1
+        self.on(event, why)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _drop_page(self) -> None:
+        if self.page is not None:
+            self.page.close()
+            self.page = None
+
+    def _free(self) -> None:
+        self._drop_page()
+        self._disarm()
+        if not self.loaded.done():
+            self.loaded.set_exception(ArgosyError(ErrorCode.CANCELLED, f"model {self.spec.name}: the worker was stopped before it had loaded"))
+            self.loaded.exception()
+        self._freed(self)
+
+
+def _object(data: memoryview) -> dict[str, Any]:
+    """A JSON object sent by a worker. Raises `wire.WireError` on anything else."""
+    try:
+        value = json.loads(bytes(data))
+    except (ValueError, RecursionError) as error:
+        raise wire.WireError("LOADED is not JSON") from error
+    if not isinstance(value, dict):
+        raise wire.WireError("LOADED is not an object")
+    return value

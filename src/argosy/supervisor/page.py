@@ -1,0 +1,52 @@
+"""The page that a worker shares with the server: what it has begun, what it answered and could not send, who is not awaited any more."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+
+from argosy import wire
+
+
+class Page:
+    """The server's side of the shared page; its layout is in `wire`. The worker inherits `fd`."""
+
+    def __init__(self) -> None:
+        size = wire.PAGE_SIZE + wire.OUTBOX_SIZE
+        self.fd = os.memfd_create("argosy-page", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(self.fd, size)
+            self._map = mmap.mmap(self.fd, size)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def _word(self, index: int) -> int:
+        return int.from_bytes(self._map[index * 8 : index * 8 + 8], "little")
+
+    @property
+    def begun(self) -> int:
+        """Jobs with this seq or a higher one have not reached the handler."""
+        return self._word(wire.BEGUN)
+
+    def unsent(self) -> Iterator[wire.Answer]:
+        """Answers that the worker finished and may not have sent. Stops at anything that is not one: the worker died writing it."""
+        length = min(self._word(wire.OUTBOX), wire.OUTBOX_SIZE)
+        try:
+            yield from wire.read_answers(self._map[wire.PAGE_SIZE : wire.PAGE_SIZE + length])
+        except wire.WireError:
+            return
+
+    def cancel(self, seq: int) -> None:
+        """Tell the worker that nobody waits for job `seq`."""
+        self._map[wire.CANCEL_OFFSET + seq % wire.CANCEL_SLOTS] = 1
+
+    def uncancel(self, seq: int) -> None:
+        """Make the place of `seq` usable for a later job."""
+        self._map[wire.CANCEL_OFFSET + seq % wire.CANCEL_SLOTS] = 0
+
+    def close(self) -> None:
+        """Free the memory."""
+        os.close(self.fd)
+        self._map.close()

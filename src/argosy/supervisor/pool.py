@@ -1,0 +1,85 @@
+"""The workers of one model: how many there are, and when they are ready."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+
+from argosy.supervisor.arena import Arena
+from argosy.supervisor.member import Lane, Member, Surroundings
+from argosy.supervisor.spec import ModelSpec
+from argosy.supervisor.states import Event, State
+
+
+class Pool:
+    """Keeps the wanted number of workers running. `offer` gives a worker that has loaded to the dataplane and returns its lane there."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        around: Surroundings,
+        number: int,
+        arena: Arena | None,
+        offer: Callable[[Member], Lane],
+        next_gpu: Callable[[], int | None],
+    ) -> None:
+        self.spec = spec
+        self.members: list[Member] = []
+        """The wanted workers, oldest first. Written by this class only."""
+        self._around = around
+        self._number = number
+        self._arena = arena
+        self._offer = offer
+        self._next_gpu = next_gpu
+        self._leaving: set[Member] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.spec.name} {[member.state.value for member in self.members]} leaving={len(self._leaving)}>"
+
+    def resize(self, low: int, high: int) -> list[Member]:
+        """Start what is missing to `low` workers, drain the newest beyond `high`; return the ones that are wanted now."""
+        while len(self.members) > high:
+            member = self.members.pop()
+            self._leaving.add(member)
+            member.on(Event.DRAIN)
+        while len(self.members) < low:
+            member = self._make()
+            self.members.append(member)
+            self._empty.clear()
+            member.start()
+        return list(self.members)
+
+    def _make(self) -> Member:
+        worker_id = f"{self._number}-{secrets.token_hex(4)}"
+        return Member(self.spec, self._around, worker_id, self._next_gpu(), self._arena, self._offer, self._freed)
+
+    def _freed(self, member: Member) -> None:
+        self._leaving.discard(member)
+        if member in self.members:
+            self.members.remove(member)
+        if not self.members and not self._leaving:
+            self._empty.set()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether some worker has its model loaded."""
+        return any(member.state in (State.IDLE, State.BUSY) for member in self.members)
+
+    async def close(self, drain_s: float) -> None:
+        """End every worker: what they run may take `drain_s` seconds more, then they are killed. Returns when all have exited."""
+        self.resize(0, 0)
+        if drain_s > 0:
+            try:
+                await asyncio.wait_for(self._empty.wait(), drain_s)
+            except TimeoutError:
+                pass
+        self.kill()
+        await self._empty.wait()
+
+    def kill(self) -> None:
+        """Kill every worker now."""
+        for member in [*self.members, *self._leaving]:
+            member.on(Event.STOP)
