@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-MARK = "ARGOSY_BENCH_MARK"
+MARK = "BENCH_SERVER_MARK"
 
 
 class Tree:
