@@ -110,7 +110,8 @@ def main() -> None:
         sys.exit(f"fetch_data: {error}")
     learn, held_out = split(reviews)
     good = sum(review.is_positive for review in reviews)
-    print(f"{archive}: {len(reviews)} rated sentences, {good} positive, {len(reviews) - good} negative; {len(learn)} to learn from, {len(held_out)} held out")
+    print(f"{archive}: {len(reviews)} rated sentences, {good} positive and {len(reviews) - good} negative")
+    print(f"{len(learn)} to learn from, {len(held_out)} held out")
 
 
 if __name__ == "__main__":

@@ -16,12 +16,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import fetch_data
+from model import sentiment
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "model"))  # the archive's own module: what is trained is what is served
-
-import sentiment
-
 MIN_COUNT = 3
 EPOCHS = 4
 STEP = 0.3
@@ -79,8 +76,8 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     write(*learn(learned_from), options.out / "weights.json")
     clear = [review for review in held_out if abs(review.rating) > 1]
-    print(f"learned from {len(learned_from)} sentences: accuracy {accuracy(options.out, learned_from):.3f} on them")
-    print(f"held out: accuracy {accuracy(options.out, held_out):.3f} on {len(held_out)} sentences, {accuracy(options.out, clear):.3f} on the {len(clear)} that people rated clearly")
+    for name, reviews in (("learned from", learned_from), ("held out", held_out), ("held out, clearly rated", clear)):
+        print(f"accuracy {accuracy(options.out, reviews):.3f} on {len(reviews)} sentences ({name})")
 
 
 if __name__ == "__main__":

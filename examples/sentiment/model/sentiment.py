@@ -17,7 +17,7 @@ def terms(text: str) -> list[str]:
     """The words of a text and its pairs of neighbours, each once, in the order in which they first appear."""
     plain = unicodedata.normalize("NFKC", text).lower().replace("\u2019", "'").replace("`", "'")
     words = TOKEN.findall(re.sub(r"n't\b", " n't", plain))
-    pairs = [f"{first} {second}" for first, second in zip(words, words[1:])]
+    pairs = [" ".join(words[at : at + 2]) for at in range(len(words) - 1)]
     return list(dict.fromkeys(words + pairs))
 
 
