@@ -87,14 +87,14 @@ class Frame(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One job as the worker sees it. `body` is a view of the frame; None if it lies in the arena or there is none."""
+    """One job as the worker sees it. `body` is a view of the frame; None if it lies in the arena or there is none. The rest may be kept."""
 
     seq: int
     timeout_ms: int
     id: str
     content_type: str
-    headers: memoryview
-    parts: memoryview
+    headers: bytes
+    parts: bytes
     body: Optional[memoryview]
     arena_offset: int
     """Where the body lies in the arena; -1 if it does not."""
@@ -138,8 +138,8 @@ def parts_block(parts: Sequence[Tuple[str, str, Buffer]]) -> bytes:
     return b"".join(out)
 
 
-def read_parts(block: memoryview) -> Iterator[Tuple[str, str, memoryview]]:
-    """The inverse of `parts_block`; values are views. Raises `WireError` on a cut block."""
+def read_parts(block: Buffer) -> Iterator[Tuple[str, str, Buffer]]:
+    """The inverse of `parts_block`; values are slices of the block. Raises `WireError` on a cut block."""
     at, end = 0, len(block)
     while at < end:
         if end - at < PART.size:
@@ -179,23 +179,25 @@ def read_jobs(data: memoryview, count: int) -> List[Job]:
     """The jobs of a JOBS frame. Raises `WireError` unless exactly `count` records fill the data."""
     jobs = []
     at = 0
+    unpack, size, new = JOB.unpack_from, JOB.size, tuple.__new__
     try:
         for _ in range(count):
-            seq, timeout_ms, flags, n_id, n_type, n_headers, n_parts, n_body, offset = JOB.unpack_from(data, at)
-            a = at + JOB.size
-            b = a + n_id
-            c = b + n_type
-            d = c + n_headers
-            e = d + n_parts
+            seq, timeout_ms, flags, n_id, n_type, n_headers, n_parts, n_body, offset = unpack(data, at)
+            at += size
+            b = n_id + n_type
+            c = b + n_headers
+            # One copy of all but the body and slices of it: half the time of slicing the view five times, and safe to keep.
+            meta = bytes(data[at : at + c + n_parts])
+            at += c + n_parts
             if flags:
-                at = e
                 body = None
                 place = offset if flags & ARENA else -1
             else:
-                at = e + n_body
-                body = data[e:at]
+                body = data[at : at + n_body]
+                at += n_body
                 place = -1
-            jobs.append(Job(seq, timeout_ms, str(data[a:b], "latin-1"), str(data[b:c], "latin-1"), data[c:d], data[d:e], body, place, n_body))
+            record = (seq, timeout_ms, meta[:n_id].decode("latin-1"), meta[n_id:b].decode("latin-1"), meta[b:c], meta[c:], body, place, n_body)
+            jobs.append(new(Job, record))
     except struct.error as error:
         raise WireError("cut job record") from error
     if at != len(data):

@@ -1,0 +1,166 @@
+"""Runs one batch: decode, call the handler, check what it returned, write the answers. One bad item fails alone."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Dict, List, Sequence, Tuple
+
+from argosy import wire
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.handler import Context, InvalidInput, PredictionException
+from argosy.worker import meters, outputs, tracebacks
+from argosy.worker.entry import Entry
+from argosy.worker.inputs import Inputs, JobRequest
+from argosy.worker.link import Link, LinkClosed
+
+FAILED = "Prediction failed"
+OUT_OF_MEMORY = "Out of resources"
+_CACHED_HEADERS = 256
+_MAX_MICROSECONDS = 0xFFFFFFFF
+
+Head = Tuple[int, bytes, bytes]
+
+
+class Batches:
+    """Calls the handler for batches of jobs and puts the answers on the link.
+
+    A handler that raises for a batch of several is called again with each half, so that only the items that cannot be served fail; what it set on the
+    context before is forgotten. `SystemExit` and its like end the worker.
+    """
+
+    def __init__(self, entry: Entry, context: Context, inputs: Inputs, link: Link, max_response_size: int, error_detail: str) -> None:
+        self._entry = entry
+        self._context = context
+        self._inputs = inputs
+        self._link = link
+        self._limit = max_response_size
+        self._tell_exception = error_detail != "none"
+        self._heads: Dict[Any, bytes] = {}
+        self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
+
+    def _new_metrics(self) -> meters.MetricsStore:
+        return meters.MetricsStore(self._context.request_ids or {}, self._context.model_name)
+
+    def run(self, jobs: Sequence[wire.Job]) -> None:
+        """Answer these jobs. Raises only what ends the worker."""
+        ready, data = [], []
+        for job in jobs:
+            try:
+                data.append(self._entry.prepare(self._inputs, job))
+            except InvalidInput as error:
+                self._link.fail(job.seq, ErrorCode.INVALID_REQUEST, str(error))
+            else:
+                ready.append(job)
+        if len(ready) < len(jobs):
+            self._link.publish()
+        if ready:
+            self._run_ready(ready, data)
+
+    def _run_ready(self, jobs: List[wire.Job], data: List[Any]) -> None:
+        requests = [self._inputs.request(job) for job in jobs]
+        self._link.start(jobs[0].seq, jobs[-1].seq + 1)
+        begin = time.perf_counter_ns()
+        try:
+            results = self._call(requests, data)
+        except Exception as error:  # noqa: BLE001  the job boundary: whatever a handler raises fails jobs, never the worker
+            results = self._again(requests, error)
+        if self._link.abandoned:
+            raise LinkClosed("a fork of the worker came back from the handler")
+        busy_us = min((time.perf_counter_ns() - begin) // 1000, _MAX_MICROSECONDS)
+        self._answer(requests, results, busy_us)
+        metrics = self._context._metrics
+        if metrics is not self._make_metrics:
+            self._link.add_metrics(meters.lines(metrics))
+        self._link.publish()
+
+    def _call(self, requests: List[JobRequest], data: List[Any]) -> List[Any]:
+        """The results of the handler, one for each request. Raises what it raises, and `ArgosyError` BAD_OUTPUT."""
+        context = self._context
+        context.request_ids = {index: request.job.id for index, request in enumerate(requests)}
+        context.request_processor = requests
+        context._metrics = self._make_metrics
+        results = self._entry.call(data, context)
+        if not isinstance(results, list):
+            return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.NOT_A_LIST)] * len(requests)
+        if len(results) != len(requests):
+            return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.WRONG_LENGTH)] * len(requests)
+        return results
+
+    def _again(self, requests: List[JobRequest], error: Exception) -> List[Any]:
+        """The results after the handler raised `error` for these requests: halves are tried again until the culprits stand alone."""
+        if len(requests) == 1 or self._link.abandoned:
+            return [error]
+        results: List[Any] = []
+        middle = len(requests) // 2
+        for half in (requests[:middle], requests[middle:]):
+            for request in half:
+                request.forget_answer()
+            try:
+                results += self._call(half, [self._entry.prepare(self._inputs, request.job) for request in half])
+            except Exception as next_error:  # noqa: BLE001  the job boundary, as above
+                results += self._again(half, next_error)
+        return results
+
+    def _answer(self, requests: List[JobRequest], results: List[Any], busy_us: int) -> None:
+        link, limit = self._link, self._limit
+        for request, item in zip(requests, results):
+            if isinstance(item, BaseException):
+                self._fail(request.job.seq, item, busy_us)
+                continue
+            try:
+                body = item if type(item) is bytes else outputs.encode_body(item)
+                if limit and len(body) > limit:
+                    outputs.check_size(body, limit)
+                if request.is_plain():
+                    link.answer(request.job.seq, 200, body, busy_us)
+                else:
+                    status, phrase, headers = self._head(request)
+                    link.answer(request.job.seq, status, body, busy_us, phrase, headers)
+            except ArgosyError as error:
+                self._fail(request.job.seq, error, busy_us)
+
+    def _head(self, request: JobRequest) -> Head:
+        """Status, phrase and header block; the blocks are remembered, since most answers carry the same."""
+        headers = request.get_response_headers()
+        status = outputs.check_status(request.get_response_status_code())
+        phrase = outputs.check_phrase(request.get_response_status_phrase())
+        try:
+            key = tuple(headers.items())
+            known = self._heads.get(key)
+        except TypeError:  # a value that cannot be hashed cannot be sent either
+            return status, phrase, outputs.check_headers(headers)
+        if known is None:
+            known = outputs.check_headers(headers)
+            if len(self._heads) < _CACHED_HEADERS:
+                self._heads[key] = known
+        return status, phrase, known
+
+    def _fail(self, seq: int, error: BaseException, busy_us: int) -> None:
+        if isinstance(error, ArgosyError):
+            if error.detail:
+                sys.stderr.write("{}: {}\n".format(error.message, error.detail))
+            self._link.fail(seq, error.code, error.message, error.detail, error.status, busy_us)
+        elif isinstance(error, PredictionException):
+            self._fail_chosen(seq, error, busy_us)
+        elif isinstance(error, InvalidInput):
+            self._link.fail(seq, ErrorCode.INVALID_REQUEST, str(error), busy_us=busy_us)
+        else:
+            detail = tracebacks.text(error)
+            sys.stderr.write(detail)
+            code, message = (ErrorCode.OUT_OF_MEMORY, OUT_OF_MEMORY) if isinstance(error, MemoryError) else (ErrorCode.HANDLER_FAILED, FAILED)
+            if self._tell_exception:
+                message = "{}: {}".format(message, tracebacks.one_line(error))
+            self._link.fail(seq, code, message, detail, busy_us=busy_us)
+
+    def _fail_chosen(self, seq: int, error: PredictionException, busy_us: int) -> None:
+        """A failure that the handler chose. Its code 200 is an answer whose body is the word error."""
+        try:
+            status = outputs.check_status(error.error_code)
+        except ArgosyError as wrong:
+            self._fail(seq, wrong, busy_us)
+            return
+        if status == 200:
+            self._link.answer(seq, 200, b"error", busy_us)
+        else:
+            self._link.fail(seq, ErrorCode.HANDLER_STATUS, str(error.message), status=status, busy_us=busy_us)

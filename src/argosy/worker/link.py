@@ -1,0 +1,166 @@
+"""The worker's end of the link: frames from the socket, answers through the shared outbox, progress words and cancellations."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import List, Optional, Sequence
+
+from argosy import wire
+from argosy.wire import ANSWER, BEGUN, CANCEL_OFFSET, CANCEL_SLOTS, OUTBOX, OUTBOX_SIZE, PAGE_SIZE, STARTED
+
+FLUSH_AFTER_NS = 200_000
+"""An answer waits at most so long for others to be sent with it, unless the handler is busy."""
+
+_UNSENT_METRICS = 64 * 1024
+
+
+class LinkClosed(Exception):
+    """The server is gone, or this process is a fork that must not speak for the worker."""
+
+
+class Link:
+    """Reads frames and collects answers. One thread only.
+
+    `page` is writable memory of PAGE_SIZE + OUTBOX_SIZE bytes that the server sees too. Answers lie in the outbox until `flush`, so that they survive
+    the death of this process. Every method raises `LinkClosed` when the server is gone and `WireError` when it does not speak the protocol.
+    """
+
+    def __init__(self, sock: socket.socket, page: memoryview) -> None:
+        self._sock = sock
+        self._reader = wire.FrameReader()
+        self._page = page
+        self._words = page[:24].cast("Q")
+        self._cancelled = page[CANCEL_OFFSET : CANCEL_OFFSET + CANCEL_SLOTS]
+        self._outbox = page[PAGE_SIZE : PAGE_SIZE + OUTBOX_SIZE]
+        self._used = 0
+        self._count = 0
+        self._first_ns = 0
+        self._metrics: List[bytes] = []
+        self._metrics_size = 0
+        self.abandoned = False
+
+    def __repr__(self) -> str:
+        return "<Link {} answers of {} bytes unsent>".format(self._count, self._used)
+
+    def abandon(self) -> None:
+        """Make this process unable to speak on the link; for forks of the worker, which share its socket and page."""
+        self.abandoned = True
+        self._sock.close()
+
+    def receive(self) -> wire.Frame:
+        """The next frame; its data is valid until the next call."""
+        reader = self._reader
+        while True:
+            frame = reader.next()
+            if frame is not None:
+                return frame
+            try:
+                count = self._sock.recv_into(reader.space())
+            except OSError as error:
+                raise LinkClosed("reading: {}".format(error)) from error
+            if not count:
+                raise LinkClosed("the server closed the link")
+            reader.filled(count)
+
+    def is_cancelled(self, seq: int) -> bool:
+        """Whether nobody waits for this job any more."""
+        return self._cancelled[seq % CANCEL_SLOTS] == 1
+
+    def start(self, first: int, after: int) -> None:
+        """Tell the server that the jobs `first` to `after` - 1 go to the handler now. Both words are one store each."""
+        words = self._words
+        words[STARTED] = first
+        words[BEGUN] = after
+
+    def answer(self, seq: int, status: int, body: wire.Buffer, busy_us: int, phrase: bytes = b"", headers: bytes = b"") -> None:
+        """Put an answer into the outbox, sending what is there before if it would not fit. Call `publish` after the batch."""
+        size, at = len(body), self._used
+        after = at + ANSWER.size + len(phrase) + len(headers) + size
+        if after > OUTBOX_SIZE:
+            self._answer_large((ANSWER.pack(seq, wire.LAST, status, 0, busy_us, len(phrase), len(headers), size), phrase, headers, body))
+            return
+        outbox = self._outbox
+        ANSWER.pack_into(outbox, at, seq, wire.LAST, status, 0, busy_us, len(phrase), len(headers), size)
+        if phrase or headers:
+            outbox[at + ANSWER.size : after - size] = phrase + headers
+        outbox[after - size : after] = body
+        self._used = after
+        self._count += 1
+
+    def fail(self, seq: int, code: int, message: str, detail: str = "", status: int = 0, busy_us: int = 0) -> None:
+        """Put a failure into the outbox, as `answer` does."""
+        self._append((wire.failure_record(seq, code, message, detail=detail, status=status, busy_us=busy_us),))
+
+    def _append(self, pieces: Sequence[wire.Buffer]) -> None:
+        record = b"".join(pieces)
+        after = self._used + len(record)
+        if after > OUTBOX_SIZE:
+            self._answer_large(pieces)
+            return
+        self._outbox[self._used : after] = record
+        self._used = after
+        self._count += 1
+
+    def _answer_large(self, pieces: Sequence[wire.Buffer]) -> None:
+        """An answer that does not fit behind the others: send those, then try again or send it as a frame of its own."""
+        size = sum(map(len, pieces))
+        if self._count:
+            self.flush()
+            if size <= OUTBOX_SIZE:
+                self._append(pieces)
+                return
+        self._send([wire.frame_header(wire.HEAD, size, count=1), *pieces])
+
+    def add_metrics(self, lines: bytes) -> None:
+        """Send these metric lines with the next flush."""
+        self._metrics.append(lines)
+        self._metrics_size += len(lines)
+
+    def publish(self) -> None:
+        """Tell the server that the answers so far are whole; send them if the first of them has waited for long."""
+        if not self._count and not self._metrics:
+            return
+        self._words[OUTBOX] = self._used
+        now = time.perf_counter_ns()
+        if not self._first_ns:
+            self._first_ns = now
+        elif now - self._first_ns > FLUSH_AFTER_NS or self._metrics_size > _UNSENT_METRICS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is in the outbox."""
+        out: List[wire.Buffer] = []
+        if self._count:
+            self._words[OUTBOX] = self._used
+            out += (wire.frame_header(wire.HEAD, self._used, count=self._count), self._outbox[: self._used])
+        if self._metrics:
+            out.append(wire.frame(wire.METRIC, b"".join(self._metrics)))
+            self._metrics, self._metrics_size = [], 0
+        if out:
+            self._send([b"".join(out)])
+        self._words[OUTBOX] = 0
+        self._used = self._count = self._first_ns = 0
+
+    def send(self, kind: int, data: bytes) -> None:
+        """Send a frame of its own, after what is in the outbox."""
+        self.flush()
+        self._send([wire.frame(kind, data)])
+
+    def _send(self, pieces: Sequence[wire.Buffer]) -> None:
+        """Everything in `pieces`, however often the kernel takes only a part."""
+        try:
+            if len(pieces) == 1:
+                self._sock.sendall(pieces[0])
+                return
+            rest: Optional[memoryview] = None
+            sent = self._sock.sendmsg(pieces)
+            for piece in pieces:
+                if sent >= len(piece):
+                    sent -= len(piece)
+                    continue
+                rest = memoryview(piece)[sent:]
+                self._sock.sendall(rest)
+                sent = 0
+        except OSError as error:
+            raise LinkClosed("writing: {}".format(error)) from error

@@ -1,0 +1,180 @@
+"""Finds the handler that a model names, loads it, and says clearly why it could not be loaded."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from types import ModuleType
+from typing import Any, List, NamedTuple, Optional, Tuple
+
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.handler import CallContext, Context
+from argosy.worker import legacy, typed
+from argosy.worker.entry import Entry
+from argosy.worker.tracebacks import one_line, place, text
+
+ONE_CLASS = "Expected only one class in custom service code or a function entry point"
+NO_MEMORY = "System out of memory"
+
+
+class LoadFailed(ArgosyError):
+    """The model could not be loaded. `hint` says how to repair it, if that is known."""
+
+    def __init__(self, code: ErrorCode, message: str, *, detail: str = "", hint: str = "") -> None:
+        super().__init__(code, message, detail=detail)
+        self.hint = hint
+
+
+class HandlerName(NamedTuple):
+    """A handler as it is written: `module[:function]`, where the module may have folders and end in .py."""
+
+    folder: str
+    module: str
+    function: Optional[str]
+
+
+def parse_handler(handler: str) -> HandlerName:
+    """Take a handler apart. Raises `LoadFailed` INVALID_MODEL when it names no module."""
+    path, _, function = handler.partition(":")
+    folder, _, module = path.replace("\\", "/").rpartition("/")
+    if module.endswith(".py"):
+        module = module[:-3]
+    if not module or not all(part.isidentifier() for part in module.split(".")):
+        message = "The handler {!r} names no module; write it as module:function or folder/module.py:function".format(handler)
+        raise LoadFailed(ErrorCode.INVALID_MODEL, message)
+    return HandlerName(folder if folder or not path.startswith("/") else "/", module, function or None)
+
+
+def load(handler: str, context: Context, swallow_initialize_errors: bool = False) -> Entry:
+    """The entry of a model, loaded and initialised. Raises `LoadFailed`; lets SystemExit and its like pass."""
+    name = parse_handler(handler)
+    try:
+        module = _import(name, str(context.system_properties["model_dir"]))
+        return _find(module, name, context, swallow_initialize_errors)
+    except ArgosyError as error:
+        raise error if isinstance(error, LoadFailed) else LoadFailed(error.code, error.message, detail=error.detail) from error
+    except MemoryError as error:
+        raise LoadFailed(ErrorCode.OUT_OF_MEMORY, NO_MEMORY, detail=text(error)) from error
+    except Exception as error:  # the boundary to the model's code: whatever it raises is a failed load
+        raise _explain(error, handler, name, str(context.system_properties["model_dir"])) from error
+
+
+def _import(name: HandlerName, model_dir: str) -> ModuleType:
+    for folder in (model_dir, os.path.join(model_dir, name.folder) if name.folder else model_dir):
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
+    importlib.invalidate_caches()
+    return importlib.import_module(name.module)
+
+
+def _find(module: ModuleType, name: HandlerName, context: Context, swallow: bool) -> Entry:
+    """Choose the entry: the named function, else `handle`, else `predict`, else the one class."""
+    wanted = [name.function] if name.function else ["handle", "predict"]
+    for function_name in wanted:
+        found = getattr(module, function_name, None)
+        if inspect.isclass(found):
+            return _from_class(found, context, swallow)
+        if callable(found):
+            return _from_function(found, context)
+    return _from_class(_one_class(module, name), context, swallow)
+
+
+def _from_function(function: Any, context: Context) -> Entry:
+    typed.refuse_unsupported(function)
+    if typed.is_typed(function):
+        return typed.entry(function, _call_context(context))
+    function(None, context)
+    return Entry("function", function)
+
+
+def _call_context(context: Context) -> CallContext:
+    call = CallContext.__new__(CallContext)
+    call.__dict__.update(context.__dict__)
+    return call
+
+
+def _own_classes(module: ModuleType) -> List[type]:
+    return [value for value in vars(module).values() if inspect.isclass(value) and value.__module__ == module.__name__]
+
+
+def _one_class(module: ModuleType, name: HandlerName) -> type:
+    """The class that is the service. Raises `LoadFailed` INVALID_MODEL when there is none, or a choice."""
+    own = _own_classes(module)
+    old = [found for found in own if issubclass(found, legacy.ModelService)]
+    if old:
+        return old[0]
+    services = own if len(own) == 1 else [found for found in own if hasattr(found, "handle") or hasattr(found, "predict")]
+    if len(services) == 1:
+        return services[0]
+    message = "{} in {}, found {}".format(ONE_CLASS, name.module, ", ".join(found.__name__ for found in own) if own else "none")
+    raise LoadFailed(ErrorCode.INVALID_MODEL, message, hint=_function_hint(module, name))
+
+
+def _function_hint(module: ModuleType, name: HandlerName) -> str:
+    functions = [key for key, value in vars(module).items() if inspect.isfunction(value) and value.__module__ == module.__name__]
+    wanted = name.function or "handle"
+    near = difflib.get_close_matches(wanted, functions, 1)
+    if near:
+        return "{} has no function {}; did you mean {}:{}?".format(name.module, wanted, name.module, near[0])
+    if functions:
+        return "{} has no function {}; it has {}".format(name.module, wanted, ", ".join(sorted(functions)[:10]))
+    return "{} has no function {}; write one, or one class with initialize and handle".format(name.module, wanted)
+
+
+def _from_class(found: type, context: Context, swallow: bool) -> Entry:
+    if issubclass(found, legacy.ModelService):
+        return _from_legacy(found, context)
+    if not hasattr(found, "handle") and hasattr(found, "predict"):
+        return typed.class_entry(found, _call_context(context))
+    service = found()
+    handle = getattr(service, "handle")  # noqa: B009  an AttributeError that names the class is the message we want
+    typed.refuse_unsupported(handle)
+    try:
+        initialize = getattr(service, "initialize", None)
+        if initialize is not None:
+            initialize(context)
+    except Exception as error:  # the old server swallowed these; on request we do too
+        if not swallow:
+            raise
+        sys.stderr.write(text(error))
+    return Entry("class", handle)
+
+
+def _from_legacy(found: type, context: Context) -> Entry:
+    properties = context.system_properties
+    service: Any = found(context.model_name, properties["model_dir"], legacy.manifest_of(context), properties["gpu_id"])
+    service.initialize(context)
+    return Entry("legacy", service.handle)
+
+
+def _explain(error: BaseException, handler: str, name: HandlerName, model_dir: str) -> LoadFailed:
+    where = place(error)
+    message = "The handler {} could not be loaded: {}{}".format(handler, one_line(error), " ({})".format(where) if where else "")
+    code, hint = _hint(error, name, model_dir)
+    return LoadFailed(code, message, detail=text(error), hint=hint)
+
+
+def _hint(error: BaseException, name: HandlerName, model_dir: str) -> Tuple[ErrorCode, str]:
+    if isinstance(error, ModuleNotFoundError):
+        missing = error.name or "?"
+        if missing.split(".")[0] == name.module.split(".")[0]:
+            return ErrorCode.INVALID_MODEL, _module_hint(missing, os.path.join(model_dir, name.folder))
+        return ErrorCode.LOAD_FAILED, "install it for this interpreter: {} -m pip install {}; or put it into the archive".format(sys.executable, missing)
+    if isinstance(error, SyntaxError):
+        line = (error.text or "").strip()
+        return ErrorCode.LOAD_FAILED, "Python {}.{} cannot read line {}: {}".format(*sys.version_info[:2], error.lineno, line)
+    return ErrorCode.LOAD_FAILED, ""
+
+
+def _module_hint(missing: str, folder: str) -> str:
+    try:
+        modules = sorted(entry[:-3] for entry in os.listdir(folder) if entry.endswith(".py"))
+    except OSError:
+        modules = []
+    near = difflib.get_close_matches(missing, modules, 1)
+    if near:
+        return "there is no module {} in the model; did you mean {}?".format(missing, near[0])
+    return "there is no module {} in the model; it has {}".format(missing, ", ".join(modules[:10]) or "no .py file at its top")

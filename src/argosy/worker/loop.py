@@ -1,0 +1,148 @@
+"""The life of a worker: load one model, then answer frames of jobs until told to stop.
+
+The data of a LOAD frame is a JSON object; see `LoadOrder`. The answer is {"ok": true, "pid", "style", "batch", "view", "load_ms"} or
+{"ok": false, "code", "message", "detail", "hint"}, after which the process ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from argosy import wire
+from argosy.errors import ErrorCode
+from argosy.handler import Context
+from argosy.worker import loader, meters
+from argosy.worker.batch import Batches
+from argosy.worker.entry import Entry
+from argosy.worker.inputs import Inputs
+from argosy.worker.link import Link, LinkClosed
+
+EXIT_LOAD_FAILED = 1
+EXIT_BAD_LINK = 3
+
+CANCELLED = "Nobody waits for this request any more"
+EXPIRED = "The deadline of the request passed before a worker could start it"
+
+
+class LoadOrder(NamedTuple):
+    """What to load and how; the fields are the keys of the JSON object in a LOAD frame."""
+
+    model_name: str
+    model_dir: str
+    handler: str
+    manifest: Optional[Dict[str, Any]] = None
+    batch_size: int = 1
+    gpu_id: Optional[int] = None
+    decode_input: bool = True
+    server_name: str = "MMS"
+    server_version: str = "1.1.11"
+    error_detail: str = "none"
+    """What clients see of exceptions: none, message or traceback."""
+    max_response_size: int = 0
+    """Bytes; 0 means no limit."""
+    swallow_initialize_errors: bool = False
+    """Keep a model whose `initialize` raised, as the old server did."""
+
+
+def read_order(data: wire.Buffer) -> LoadOrder:
+    """A LOAD frame's data. Keys that this version does not know are ignored. Raises `WireError`."""
+    try:
+        found = json.loads(bytes(data))
+        return LoadOrder(**{key: value for key, value in found.items() if key in LoadOrder._fields})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise wire.WireError("a LOAD frame that cannot be read: {}".format(error)) from error
+
+
+class Worker:
+    """One worker process, without the process: what it does with the frames of a link."""
+
+    def __init__(self, link: Link, arena: Optional[memoryview] = None) -> None:
+        self._link = link
+        self._arena = arena
+        self._entry: Optional[Entry] = None
+        self._batches: Optional[Batches] = None
+        self._batch_size = 1
+        self._model_name = ""
+
+    def __repr__(self) -> str:
+        return "<Worker of {} {}>".format(self._model_name or "nothing", self._entry)
+
+    def run(self) -> int:
+        """Serve until the server says stop or goes away; the result is the exit status."""
+        try:
+            return self._serve()
+        except LinkClosed:
+            return 0
+        except wire.WireError as error:
+            sys.stderr.write("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
+            return EXIT_BAD_LINK
+        finally:
+            self._close()
+
+    def _serve(self) -> int:
+        while True:
+            frame = self._link.receive()
+            if frame.kind == wire.JOBS and self._batches is not None:
+                self._answer(wire.read_jobs(frame.data, frame.count), self._batches)
+            elif frame.kind == wire.LOAD and self._batches is None:
+                if not self._load(read_order(frame.data)):
+                    return EXIT_LOAD_FAILED
+            elif frame.kind == wire.STOP:
+                return 0
+            elif frame.kind != wire.CANCEL:
+                raise wire.WireError("a frame of kind {} does not belong here".format(frame.kind))
+
+    def _close(self) -> None:
+        if self._entry is None or self._link.abandoned:
+            return
+        try:
+            self._entry.close()
+        except Exception as error:  # noqa: BLE001  the model is going away; its last words are logged
+            sys.stderr.write("close failed: {!r}\n".format(error))
+
+    def _load(self, order: LoadOrder) -> bool:
+        """Load the model and tell the server; False if it could not be loaded."""
+        self._model_name = order.model_name
+        self._batch_size = max(1, order.batch_size)
+        context = Context(order.model_name, order.model_dir, order.manifest, self._batch_size, order.gpu_id, order.server_version)
+        context.system_properties["server_name"] = order.server_name
+        context.metrics = load_metrics = meters.MetricsStore({0: "load-{}".format(os.getpid())}, order.model_name)
+        begin = time.perf_counter()
+        try:
+            self._entry = loader.load(order.handler, context, order.swallow_initialize_errors)
+        except loader.LoadFailed as error:
+            sys.stderr.write((error.detail or error.message).rstrip("\n") + "\n")
+            self._tell({"ok": False, "code": int(error.code), "message": error.message, "detail": error.detail, "hint": error.hint})
+            return False
+        inputs = Inputs(order.decode_input, self._arena)
+        self._batches = Batches(self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail)
+        self._tell({"ok": True, "pid": os.getpid(), "load_ms": round((time.perf_counter() - begin) * 1000, 3), **self._entry.describe()})
+        if load_metrics.store:
+            self._link.send(wire.METRIC, meters.lines(load_metrics))
+        return True
+
+    def _tell(self, loaded: Dict[str, Any]) -> None:
+        self._link.send(wire.LOADED, json.dumps(loaded).encode())
+
+    def _answer(self, jobs: List[wire.Job], batches: Batches) -> None:
+        """Answer the jobs of one frame in batches."""
+        link, size = self._link, self._batch_size
+        arrived = time.perf_counter()
+        batch: List[wire.Job] = []
+        for job in jobs:
+            if link.is_cancelled(job.seq):
+                link.fail(job.seq, ErrorCode.CANCELLED, CANCELLED)
+            elif job.timeout_ms and (time.perf_counter() - arrived) * 1000 > job.timeout_ms:
+                link.fail(job.seq, ErrorCode.DEADLINE_EXCEEDED, EXPIRED)
+            else:
+                batch.append(job)
+                if len(batch) == size:
+                    batches.run(batch)
+                    batch = []
+        if batch:
+            batches.run(batch)
+        link.flush()

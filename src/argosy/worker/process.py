@@ -1,0 +1,54 @@
+"""What makes a process a worker: it dies with its server, is killed first when memory is short, and its output is a log."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import select
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+_OOM_SCORE_ADJ = 500
+_SERVER_GONE = 0
+
+
+def die_with_parent(fd: int) -> None:
+    """Have the kernel kill this process when the server ends, where it can; end at once if `fd`, the link, is closed already."""
+    parent = os.getppid()
+    if sys.platform.startswith("linux"):
+        try:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        except (OSError, AttributeError):
+            pass  # without it the worker ends when it next reads the closed link
+    poll = select.poll()
+    poll.register(fd, 0)
+    if os.getppid() != parent or any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0)):
+        os._exit(_SERVER_GONE)
+
+
+def offer_to_oom_killer() -> None:
+    """Make the kernel prefer this process to the server when memory runs out, where it lets us."""
+    try:
+        with open("/proc/self/oom_score_adj", "r+") as file:
+            score = int(file.read())
+            file.seek(0)
+            file.write(str(min(1000, score + _OOM_SCORE_ADJ)))
+    except (OSError, ValueError):
+        pass  # not Linux, or not allowed
+
+
+def set_signals() -> None:
+    """SIGINT belongs to the server, which the terminal sends it to as well; SIGTERM ends the worker as usual."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def set_output() -> None:
+    """Write lines at once, and what is logged at INFO and above to standard output as bare text."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(line_buffering=True, errors="backslashreplace")
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)

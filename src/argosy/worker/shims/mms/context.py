@@ -1,0 +1,5 @@
+"""`mms.context` of the old server."""
+
+from argosy.handler import Context, RequestProcessor
+
+__all__ = ["Context", "RequestProcessor"]

@@ -1,0 +1,1 @@
+"""`mms.metrics` of the old server."""

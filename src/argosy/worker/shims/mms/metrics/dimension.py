@@ -1,0 +1,5 @@
+"""`mms.metrics.dimension` of the old server."""
+
+from argosy.worker.meters import Dimension
+
+__all__ = ["Dimension"]
