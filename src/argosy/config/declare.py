@@ -43,5 +43,5 @@ def setting(default: Any, kind: str, help: str, **more: Any) -> Any:
 
 def ours(default: Any, kind: str, help: str, *, name: str, **more: Any) -> Any:
     """A setting of Argosy's own: also set by the variable `ARGOSY_<NAME>`, not by `MMS_<NAME>`."""
-    env = (*more.pop("env", ()), f"ARGOSY_{name.upper()}")
+    env = (f"ARGOSY_{name.upper()}", *more.pop("env", ()))
     return setting(default, kind, help, ours=True, mms_env=False, env=env, **more)

@@ -75,7 +75,7 @@ class Config:
         0, "integer", "Workers of each model loaded at start when `default_workers_per_model` is 0.", low=0, high=10000, mms_env=False)
     default_service_handler: str | None = setting(None, "text", "Handler of models whose manifest names none.")
     decode_input_request: bool = setting(True, "boolean", "Whether JSON and text bodies are decoded for the handler.")
-    preload_model: bool = setting(False, "boolean", "Load a model once, then fork its workers, which share the memory.")
+    preload_model: bool = setting(False, "choice", "Load a model once, then fork its workers, which share the memory.")
     job_queue_size: int = setting(100, "integer", "Requests that may wait per model; the next one is refused with 503.", low=1)
     default_response_timeout_seconds: int = setting(
         -1, "integer", "How long a worker may take for one batch. Negative: `default_response_timeout` counts.", unit="seconds", low=-1)
@@ -112,7 +112,8 @@ class Config:
     ping_policy: str = ours(
         "argosy", "word", "`argosy`: /ping answers 503 while no model can serve; `mms`: always 200.", name="ping_policy", words=("argosy", "mms"))
     temp_dir: Path = ours(
-        Path("/tmp"), "path", "Folder of unpacked archives and sockets.", name="temp_dir", env=("TEMP",), unset="the system's temporary folder")  # noqa: S108
+        Path("/tmp"), "path", "Folder of unpacked archives and sockets.", name="temp_dir",  # noqa: S108 - replaced by what the system says
+        env=("TEMP",), unset="the system's temporary folder")
 
     # logs and metrics
     log_location: Path | None = ours(
@@ -160,8 +161,8 @@ class Config:
 
     @property
     def is_one_listener(self) -> bool:
-        """Whether inference and management share one listener."""
-        return self.inference_address == self.management_address
+        """Whether inference and management share one listener: the same address, unless the system chooses the ports."""
+        return self.inference_address == self.management_address and (self.inference_address.scheme == "unix" or self.inference_address.port != 0)
 
     @property
     def uses_tls(self) -> bool:

@@ -1,0 +1,133 @@
+"""What the machine gives us: processors, memory, open files and GPUs, with the limits of container and affinity respected."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from argosy.config.settings import Config
+
+FILE_RESERVE = 256
+"""Files kept for workers, archives, logs and listeners; the rest may be client connections."""
+_CGROUPS = Path("/sys/fs/cgroup")
+_GPU_QUERY = ("nvidia-smi", "--query-gpu=index", "--format=csv")
+Runner = Callable[[Sequence[str]], str]
+"""Runs a program and returns its output; raises OSError when that does not work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What this process may use."""
+
+    processors: int
+    processors_reason: str
+    """Which limit it comes from, for the operator."""
+    memory_bytes: int
+    open_files: int
+
+
+def read_host(root: Path = Path("/")) -> Host:
+    """Look at the machine. `root` is where /proc and /sys are; what cannot be read does not limit. Never fails."""
+    import resource
+
+    groups = list(_cgroup_folders(root))
+    count, reason = _processors(groups)
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return Host(count, reason, _memory(groups), open_files if open_files > 0 else 1024 * 1024)
+
+
+def count_gpus(run: Runner) -> int:
+    """How many GPUs `nvidia-smi` lists; 0 when there is none, or it does not answer as expected."""
+    try:
+        lines = run(_GPU_QUERY).splitlines()
+    except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
+        return 0
+    return len(lines) - 1 if lines and lines[0].strip() == "index" else 0
+
+
+def run_program(argv: Sequence[str]) -> str:
+    """Output of a program. Raises OSError or SubprocessError when it is missing, fails, or takes longer than ten seconds."""
+    return subprocess.run(argv, capture_output=True, check=True, text=True, timeout=10, stdin=subprocess.DEVNULL).stdout
+
+
+def usable_gpus(config: Config, run: Runner) -> int:
+    """How many GPUs workers share: those found, capped by `number_of_gpu`. Asks nobody when the cap is 0."""
+    if config.number_of_gpu == 0:
+        return 0
+    found = count_gpus(run)
+    return found if config.number_of_gpu is None else min(found, config.number_of_gpu)
+
+
+def default_start_workers(config: Config, host: Host, gpus: int) -> tuple[int, str]:
+    """How many workers a model that is loaded at start gets, and why, in words for the operator."""
+    if config.debug:
+        return 1, "debug"
+    if config.default_workers_per_model:
+        return config.default_workers_per_model, "default_workers_per_model"
+    if config.NUM_WORKERS:
+        return config.NUM_WORKERS, "NUM_WORKERS"
+    if gpus:
+        return gpus, "one per GPU"
+    return host.processors, f"one per processor: {host.processors_reason}"
+
+
+def default_start_concurrency(config: Config, host: Host) -> int:
+    """How many workers may load at the same time."""
+    return config.worker_start_concurrency or max(1, host.processors)
+
+
+def request_memory(host: Host) -> int:
+    """Bytes for waiting request bodies when nothing else is said: a quarter of the memory, at least 64 MiB."""
+    return max(64 * 1024 * 1024, host.memory_bytes // 4)
+
+
+def connection_limit(host: Host) -> int:
+    """Client connections when nothing else is said: open files less a reserve of 256, but at least half of them."""
+    return max(host.open_files - FILE_RESERVE, host.open_files // 2, 1)
+
+
+def _processors(groups: Sequence[Path]) -> tuple[int, str]:
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quotas = [quota for quota in map(_quota, groups) if quota is not None]
+    if quotas and min(quotas) < affinity:
+        return max(1, math.ceil(min(quotas))), f"the container may use {min(quotas):g}"
+    return affinity, f"{affinity} may be used"
+
+
+def _quota(group: Path) -> float | None:
+    """Processors that a cgroup, v2 or v1, allows; None for no limit."""
+    quota, _, period = _read(group / "cpu.max").partition(" ")
+    if not quota:
+        quota, period = _read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us")
+    if not quota.isdigit() or not period.isdigit() or int(period) == 0:
+        return None
+    return int(quota) / int(period)
+
+
+def _memory(groups: Sequence[Path]) -> int:
+    limits = [int(text) for group in groups for name in ("memory.max", "memory.limit_in_bytes") if (text := _read(group / name)).isdigit()]
+    return min([os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), *limits])
+
+
+def _cgroup_folders(root: Path) -> Iterator[Path]:
+    """The folders of our cgroups and of all above them, v2 and v1."""
+    base = root / _CGROUPS.relative_to("/")
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = [*line.split(":", 2), "", ""][:3]
+        top = base if not controllers else base / controllers
+        below = Path(path.lstrip("/"))
+        if ".." in below.parts:
+            below = Path()
+        yield from (top / part for part in (below, *below.parents))
+    yield from (base, base / "cpu", base / "memory")
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
