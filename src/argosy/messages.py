@@ -57,22 +57,13 @@ class Response:
 
 
 class ReplySink(Protocol):
-    """Where the answer of one request goes. Exactly one of `respond`, `fail` or `begin … end` is called, once."""
+    """Where the answer of one request goes. Exactly one of its methods is called, once."""
 
     def respond(self, response: Response) -> None:
         """The whole answer at once."""
 
     def fail(self, error: ArgosyError) -> None:
-        """There is no answer. After `begin` this cuts the answer off."""
-
-    def begin(self, head: Response) -> None:
-        """An answer in pieces starts; the body of `head` is its first piece and may be empty."""
-
-    def chunk(self, data: Buffer) -> None:
-        """The next piece."""
-
-    def end(self) -> None:
-        """No more pieces."""
+        """There is no answer."""
 
 
 class Request:

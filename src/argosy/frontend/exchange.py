@@ -1,0 +1,223 @@
+"""One request and its reply on a connection; it is the reply sink of a prediction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING
+
+from argosy.dataplane.served import ServedModel
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
+from argosy.frontend.site import Plan, split_target
+from argosy.messages import Buffer, Part, Request, Response
+from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
+from argosy.protocols.forms import body_parts, query_parts
+from argosy.protocols.status import phrase
+
+if TYPE_CHECKING:
+    from argosy.frontend.http import Connection
+    from argosy.supervisor.arena import ArenaSlot
+
+_log = logging.getLogger("argosy.frontend")
+_OK = b"HTTP/1.1 200 \r\n"
+_JOINED = 64 * 1024
+
+
+class Exchange:
+    """From the first byte of a request to the last one of its reply. The connection makes it and is told when it is over."""
+
+    __slots__ = (
+        "chunks", "connection", "content_type", "headers", "id", "keep_alive", "method", "plan", "received", "request", "reserved", "slot", "started",
+        "target", "task", "version",
+    )  # fmt: skip
+
+    def __init__(self, connection: Connection, started: float) -> None:
+        self.connection = connection
+        self.started = started
+        self.method = b""
+        self.target = b""
+        self.version = "1.1"
+        self.headers: list[bytes] = []
+        self.id = b""
+        self.content_type = b""
+        self.keep_alive = True
+        self.plan: Plan | None = None
+        self.chunks: list[bytes] = []
+        self.received = 0
+        self.reserved = 0
+        """Bytes taken from the budget."""
+        self.slot: ArenaSlot | None = None
+        self.request: Request | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.id.decode('latin-1')} {self.method.decode('latin-1')} {self.target!r} {self.received} bytes>"
+
+    # -- the request was read ----------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Do what the request asks for. The reply comes now or later."""
+        plan = self.plan
+        assert plan is not None
+        if plan.model is not None:
+            try:
+                self._predict(plan.model, plan.with_query)
+            except ArgosyError as error:
+                self.fail(error)
+        elif plan.call is not None:
+            self._call(plan.call)
+        elif plan.refusal is not None:
+            self.reply(plan.refusal)
+        else:
+            assert plan.error is not None
+            self.fail(plan.error)
+
+    def _predict(self, model: ServedModel, with_query: bool) -> None:
+        body: Buffer | None
+        if self.slot is not None:
+            body = self.slot.view
+        else:
+            chunks = self.chunks
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        parts: Sequence[Part] = ()
+        if with_query:
+            parts = query_parts(self.target.partition(b"?")[2].decode("latin-1"))
+        kind = self.content_type
+        if kind and kind[:1] in b"aAmM" and self.slot is None:
+            fields = _form(kind, body)
+            if fields is not None:
+                parts = [*parts, *fields]
+                body = None
+        slot, self.slot = self.slot, None
+        self.chunks = []
+        self.request = request = Request(self.id, kind, b"\0".join(self.headers), body, self, parts, slot)
+        limit_s = self.connection.site.limits.request_deadline_s
+        if limit_s:
+            request.deadline = self.started + limit_s
+        model.submit(request)
+
+    def _call(self, call: Call) -> None:
+        path, query = split_target(self.target)
+        names = [name.decode("latin-1").lower() for name in self.headers[::2]]
+        values = [value.decode("latin-1") for value in self.headers[1::2]]
+        body = b"".join(self.chunks)
+        self.chunks = []
+        request = HttpRequest(
+            self.method.decode("latin-1"), path, query, dict(zip(names, values, strict=True)), body, self.id.decode("latin-1"), self.connection.peer
+        )
+        try:
+            result = call.function(request)
+        except ArgosyError as error:
+            self.fail(error)
+        except Exception as error:  # the boundary of a request: it fails, the server goes on
+            self._broken(error)
+        else:
+            if isinstance(result, HttpReply):
+                self.reply(result)
+            else:
+                self.task = self.connection.site.loop.create_task(self._finish(result))
+
+    async def _finish(self, result: Awaitable[HttpReply]) -> None:
+        try:
+            reply = await result
+        except ArgosyError as error:
+            self.fail(error)
+        except Exception as error:  # as in `_call`
+            self._broken(error)
+        else:
+            self.reply(reply)
+
+    def _broken(self, error: Exception) -> None:
+        _log.error("request %s failed inside the server", self.id.decode("latin-1"), exc_info=error)
+        self.fail(ArgosyError(ErrorCode.INTERNAL, f"The server failed; its log says more under request {self.id.decode('latin-1')}."))
+
+    # -- the reply sink ----------------------------------------------------------------------------------------------
+
+    def respond(self, response: Response) -> None:
+        """Send the answer of a handler."""
+        status, body = response.status, response.body
+        if status == 200 and not response.phrase:
+            line = _OK
+        elif 200 <= status <= 999:
+            line = status_line(status, response.phrase)
+        else:
+            self.fail(ArgosyError(ErrorCode.BAD_OUTPUT, f"The handler set the status {status}; a final status is 200 to 999."))
+            return
+        chosen: bytes | None = b""
+        if response.headers:
+            chosen = handler_headers(response.headers)
+            if chosen is None:
+                self.fail(ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response header that cannot be sent: a name or value is malformed."))
+                return
+        self._send(status, line, chosen or b"", body, response.headers or ())
+
+    def fail(self, error: ArgosyError) -> None:
+        """Send a failure in the words of the dialect."""
+        self.reply(self.connection.site.dialect.error_reply(error, self.id.decode("latin-1")))
+
+    def reply(self, reply: HttpReply) -> None:
+        """Send a reply of the server itself."""
+        kind = f"content-type: {reply.content_type}\r\n" if reply.content_type else ""
+        more = "".join(f"{name}: {value}\r\n" for name, value in reply.headers)
+        line = status_line(reply.status, phrase(reply.status) if reply.reason is None else reply.reason)
+        self._send(reply.status, line, (kind + more).encode("latin-1"), reply.body, reply.headers)
+
+    def _send(self, status: int, line: bytes, chosen: bytes, body: Buffer, headers: Sequence[tuple[str, str]]) -> None:
+        connection = self.connection
+        if connection.exchange is not self:  # its client is gone
+            return
+        site = connection.site
+        keep = self.keep_alive and status < 400 and not site.draining
+        cors = _cors(site.cors, headers) if site.cors else b""
+        bodiless = status in (204, 304)
+        head = b"%s%sx-request-id: %s\r\n%s%s%s%s\r\n\r\n" % (
+            line,
+            chosen,
+            self.id,
+            cors,
+            NO_CACHE,
+            b"" if bodiless else b"content-length: %d\r\n" % len(body),
+            b"connection: keep-alive" if keep else b"connection: close",
+        )
+        if bodiless or self.method == b"HEAD":
+            connection.write(head)
+        elif len(body) <= _JOINED:
+            connection.write(head + body)
+        else:
+            connection.write(head)
+            connection.write(body)
+        connection.finished(self, status, keep)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """The client is gone."""
+        self.free()
+        request, plan = self.request, self.plan
+        if request is not None and plan is not None and plan.model is not None:
+            plan.model.cancel(request)
+
+    def free(self) -> None:
+        """Give back memory that no job holds."""
+        if self.slot is not None:
+            self.slot.release()
+            self.slot = None
+        if self.reserved:
+            self.connection.site.budget.give_back(self.reserved)
+            self.reserved = 0
+
+
+def _form(content_type: bytes, body: Buffer) -> list[Part] | None:
+    """The fields of a form body; None if it is not one."""
+    kind = content_type[:33].lower()
+    if kind.startswith((b"application/x-www-form-urlencoded", b"multipart/")):
+        return body_parts(content_type.decode("latin-1"), body)
+    return None
+
+
+def _cors(configured: tuple[tuple[str, str], ...], headers: Sequence[tuple[str, str]]) -> bytes:
+    """The configured CORS headers, less those that the reply brings itself."""
+    present = {name.lower() for name, _ in headers}
+    return "".join(f"{name}: {value}\r\n" for name, value in configured if name not in present).encode("latin-1")

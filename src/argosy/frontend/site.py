@@ -1,0 +1,204 @@
+"""What all connections of a listener share: its dialect, its limits, its memory budget and its counters."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+from urllib.parse import unquote_to_bytes
+
+from argosy.dataplane.registry import Registry
+from argosy.dataplane.served import ServedModel
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.protocols.endpoint import Call, Dialect, HttpReply, Predict
+
+_ROUTES = 1024
+_RECEIVE = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may send, and how slowly."""
+
+    body_bytes: int = 6553500
+    target_bytes: int = 16 * 1024
+    head_bytes: int = 64 * 1024
+    header_count: int = 200
+    header_timeout_s: float = 20.0
+    body_timeout_s: float = 30.0
+    idle_timeout_s: float = 75.0
+    linger_s: float = 2.0
+    """How long a refused client may go on sending before it is cut off, so that it can read why."""
+    connections: int = 1000
+    arena_bytes: int = 64 * 1024
+    """Bodies from this size on go to the arena of their model."""
+    request_deadline_s: float = 0.0
+
+
+class LineSink(Protocol):
+    """Where lines of a log go."""
+
+    def write(self, line: str | bytes) -> None:
+        """Take a line; never blocks, never raises."""
+
+
+@dataclass(slots=True)
+class HttpCounters:
+    """Replies by class, and connections. Written by the connections."""
+
+    connections: int = 0
+    connections_refused: int = 0
+    informational: int = 0
+    successful: int = 0
+    redirected: int = 0
+    client_errors: int = 0
+    server_errors: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+
+    def count(self, status: int) -> None:
+        """A reply with this status went out."""
+        if 200 <= status < 300:
+            self.successful += 1
+        elif 400 <= status < 500:
+            self.client_errors += 1
+        elif status >= 500:
+            self.server_errors += 1
+        elif status >= 300:
+            self.redirected += 1
+        else:
+            self.informational += 1
+
+
+class Budget:
+    """Bytes that request bodies may take in the whole server. Who does not get its share at once waits in line for it."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.used = 0
+        self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def __repr__(self) -> str:
+        return f"<Budget {self.used} of {self.total} bytes, {len(self._waiting)} waiting>"
+
+    def take(self, count: int) -> bool:
+        """Take `count` bytes now; False if they are not there."""
+        if self._waiting or self.used + count > self.total:
+            return False
+        self.used += count
+        return True
+
+    def wait(self, count: int, granted: Callable[[], None]) -> None:
+        """Call `granted` once `count` bytes have been taken for it."""
+        self._waiting.append((count, granted))
+
+    def give_up(self, granted: Callable[[], None]) -> None:
+        """Stop waiting."""
+        self._waiting = deque(entry for entry in self._waiting if entry[1] != granted)
+        self._grant()
+
+    def give_back(self, count: int) -> None:
+        """Return bytes that were taken."""
+        self.used -= count
+        self._grant()
+
+    def _grant(self) -> None:
+        while self._waiting and self.used + self._waiting[0][0] <= self.total:
+            count, granted = self._waiting.popleft()
+            self.used += count
+            granted()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What happens to a request: a prediction of `model`, a call of the server itself, or a refusal once it was read."""
+
+    model: ServedModel | None = None
+    with_query: bool = False
+    call: Call | None = None
+    error: ArgosyError | None = None
+    refusal: HttpReply | None = None
+    """The reply to a request that was not read to its end."""
+
+
+class RequestIds:
+    """Fresh request ids in the form of a UUID: random for this server, then counted, which costs a tenth of a random one."""
+
+    def __init__(self) -> None:
+        raw = os.urandom(8).hex()
+        self._prefix = f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-".encode()
+        variant = "89ab"[os.urandom(1)[0] % 4] + os.urandom(2).hex()[:3]
+        self._prefix += variant.encode() + b"-"
+        self._next = int.from_bytes(os.urandom(5), "big")
+
+    def fresh(self) -> bytes:
+        """An id that this server has not given before."""
+        self._next = (self._next + 1) & 0xFFFFFFFFFFFF
+        return b"%s%012x" % (self._prefix, self._next)
+
+
+@dataclass(slots=True)
+class Site:
+    """One per listener."""
+
+    loop: asyncio.AbstractEventLoop
+    dialect: Dialect
+    registry: Registry
+    limits: Limits
+    budget: Budget
+    counters: HttpCounters
+    access: LineSink | None
+    cors: tuple[tuple[str, str], ...] = ()
+    ids: RequestIds = field(default_factory=RequestIds)
+    draining: bool = False
+    """The server stops: replies close their connections. Written by the listener."""
+    receive: memoryview = field(default_factory=lambda: memoryview(bytearray(_RECEIVE)))
+    """Where every connection receives: what arrives is parsed before the next read."""
+    _routes: dict[tuple[bytes, bytes], Plan] = field(default_factory=dict)
+    _generation: int = -1
+
+    def plan(self, method: bytes, target: bytes) -> Plan:
+        """What to do with a request for `target`. Plans of predictions are kept until the registry changes."""
+        if self._generation != self.registry.generation:
+            self._routes.clear()
+            self._generation = self.registry.generation
+        found = self._routes.get((method, target))
+        if found is None:
+            found = self._plan(method, target)
+            if found.model is not None and len(self._routes) < _ROUTES:
+                self._routes[method, target] = found
+        return found
+
+    def _plan(self, method: bytes, target: bytes) -> Plan:
+        try:
+            path, query = split_target(target)
+            action = self.dialect.route(method.decode("latin-1"), path, query)
+            if isinstance(action, Predict):
+                model = self.registry.get(action.model)
+                assert isinstance(model, ServedModel)
+                return Plan(model=model, with_query=action.with_query and bool(query))
+            return Plan(call=action)
+        except ArgosyError as error:
+            return Plan(error=error)
+
+
+def split_target(target: bytes) -> tuple[str, str]:
+    """The percent-decoded path and the raw query of a request target. Raises `ArgosyError` INVALID_REQUEST."""
+    raw, _, query = target.partition(b"?")
+    if not raw.startswith(b"/") and raw != b"*":
+        scheme, colon, rest = raw.partition(b"://")
+        if not colon or scheme.lower() not in (b"http", b"https"):
+            raise ArgosyError(ErrorCode.INVALID_REQUEST, "The request target is neither a path nor an http address.")
+        raw = b"/" + rest.partition(b"/")[2]
+    at = raw.find(b"%")
+    while at >= 0:
+        if len(raw) < at + 3 or not all(digit in b"0123456789abcdefABCDEF" for digit in raw[at + 1 : at + 3]):
+            raise ArgosyError(ErrorCode.INVALID_REQUEST, "The path has a % that is not followed by two hexadecimal digits.")
+        at = raw.find(b"%", at + 1)
+    try:
+        return unquote_to_bytes(raw).decode(), query.decode("latin-1")
+    except UnicodeDecodeError as error:
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, "The path is not UTF-8.") from error
