@@ -1,0 +1,156 @@
+"""The inference API of Multi Model Server: which path asks which model, and how failures are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from argosy.dataplane.registry import Registry
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.protocols import openapi
+from argosy.protocols.endpoint import Action, Call, HttpReply, Predict
+from argosy.protocols.forms import query_values
+from argosy.protocols.json_layout import dumps
+from argosy.protocols.observability import Observability
+from argosy.protocols.status import Detail, error_reply, not_allowed, not_found
+
+_KEPT_ROUTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A path of an API, for its reference page."""
+
+    methods: str
+    path: str
+    about: str
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("OPTIONS", "/", "API description"),
+    Route("any", "/api-description", "API description"),
+    Route("any", "/ping", "health, also below it"),
+    Route("GET, HEAD", "/livez", "liveness"),
+    Route("GET, HEAD", "/readyz", "readiness"),
+    Route("GET, HEAD", "/metrics", "metrics for Prometheus"),
+    Route("any but OPTIONS", "/predictions/{model}", "prediction; what follows the name is ignored"),
+    Route("any but OPTIONS", "/models/{model}/invoke", "prediction with query parameters as inputs"),
+    Route("any but OPTIONS", "/invocations", "prediction by the model of query parameter `model_name`, or the only model of the start"),
+    Route("any but OPTIONS", "/{model}/predict", "prediction, old form"),
+    Route("OPTIONS", "/predictions/{model}", "description of one model, likewise on the other prediction paths"),
+)
+
+
+def segments(path: str) -> list[str]:
+    """The parts of a path between slashes, without empty ones at its end: [] for `/`, and an empty first part for `//x`.
+
+    Raises `ArgosyError` INVALID_REQUEST for a target that is no path, such as `*`.
+    """
+    if path and path[0] != "/":
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, "The request target must be a path that starts with a slash.")
+    parts = path.split("/")
+    while parts and not parts[-1]:
+        parts.pop()
+    return parts[1:]
+
+
+def describe_api(path: str, method: str, parts: Sequence[str], body: bytes) -> Call:
+    """The API description at its two places. Raises `ArgosyError` METHOD_NOT_ALLOWED for everything else at or below them."""
+    if (path == "/" and method == "OPTIONS") or len(parts) == 1:
+        return Call(lambda _: HttpReply(200, body))
+    raise not_allowed()
+
+
+class InferenceDialect:
+    """The inference API. Knows which models there are, never what is in a request's body."""
+
+    def __init__(self, registry: Registry, observability: Observability, *, error_detail: Detail = Detail.NONE) -> None:
+        self._registry = registry
+        self._observability = observability
+        self._error_detail = error_detail
+        self._description = dumps(openapi.description([openapi.INFERENCE]))
+        self._known: dict[str, Predict] = {}
+        self._firsts: dict[str, Callable[[str, str, list[str], str], Action]] = {
+            "ping": self._ping, "api-description": self._describe, "predictions": self._predictions, "invocations": self._invocations,
+            "models": self._invoke,
+        }  # fmt: skip
+
+    def __repr__(self) -> str:
+        return f"<InferenceDialect {len(self._known)} paths known>"
+
+    def route(self, method: str, path: str, query: str) -> Action:
+        """What a request asks for.
+
+        Raises `ArgosyError`: RESOURCE_NOT_FOUND, METHOD_NOT_ALLOWED, INVALID_REQUEST for a prediction without a model. Whether the model exists is
+        found out later, except for OPTIONS.
+        """
+        known = self._known.get(path)
+        if known is not None and method != "OPTIONS":
+            return known
+        action = self.find(method, path, query)
+        if action is None:
+            raise not_found()
+        return action
+
+    def find(self, method: str, path: str, query: str) -> Action | None:
+        """Like `route`, but None for paths that are not of this API, so that another one may have them on the same listener."""
+        parts = segments(path)
+        if not parts:
+            return describe_api(path, method, parts, self._description)
+        if len(parts) == 1 and parts[0] in self._observability.routes:
+            return Call(self._observability.routes[parts[0]])
+        first = self._firsts.get(parts[0])
+        if first is not None and (parts[0] != "models" or parts[2:] == ["invoke"] or parts[1:] == ["predict"]):
+            return first(method, path, parts, query)
+        if len(parts) == 2 and parts[1] == "predict":
+            return self._predict(method, path, parts[0], True)
+        return None
+
+    def error_reply(self, error: ArgosyError, request_id: str) -> HttpReply:
+        """How a failure is written: what a handler said stays in the log unless `error_detail` lets it out."""
+        return error_reply(error, self._error_detail)
+
+    def _ping(self, method: str, path: str, parts: list[str], query: str) -> Action:
+        return Call(self._observability.ping)
+
+    def _describe(self, method: str, path: str, parts: list[str], query: str) -> Action:
+        return describe_api(path, method, parts, self._description)
+
+    def _predictions(self, method: str, path: str, parts: list[str], query: str) -> Action:
+        if len(parts) < 2:
+            raise not_found()
+        return self._predict(method, path, parts[1], False)
+
+    def _invoke(self, method: str, path: str, parts: list[str], query: str) -> Action:
+        if len(parts) != 3:
+            # a model called predict cannot be described where both APIs share an address: the path looks like a prediction
+            raise not_found()
+        return self._predict(method, path, parts[1], True) if parts[1] else self._unnamed(method, "")
+
+    def _invocations(self, method: str, path: str, parts: list[str], query: str) -> Action:
+        if len(parts) > 1:
+            raise not_found()
+        name = query_values(query).get("model_name")
+        return self._named(method, name) if name else self._unnamed(method, name)
+
+    def _unnamed(self, method: str, name: str | None) -> Action:
+        """No model is named; `name` is None or empty. The only model of the start is meant, if there is one."""
+        sole = self._registry.sole_startup_model
+        if sole is not None:
+            return self._named(method, sole.spec.name)
+        if name is None:
+            raise ArgosyError(ErrorCode.INVALID_REQUEST, "Parameter model_name is required.")
+        return self._named(method, name)
+
+    def _predict(self, method: str, path: str, name: str, with_query: bool) -> Action:
+        action = self._named(method, name, with_query)
+        if isinstance(action, Predict) and len(self._known) < _KEPT_ROUTES and name in self._registry:
+            self._known[path] = action
+        return action
+
+    def _named(self, method: str, name: str, with_query: bool = True) -> Action:
+        return Call(lambda _: self._describe_model(name)) if method == "OPTIONS" else Predict(name, with_query)
+
+    def _describe_model(self, name: str) -> HttpReply:
+        self._registry.get(name)
+        return HttpReply(200, dumps(openapi.model_description(name)))
