@@ -67,7 +67,8 @@ class Reader:
             self.serve(step.command)
             return
         command = re.sub(r"127\.0\.0\.1:(808[01])", lambda found: f"127.0.0.1:{self.ports[found[1]]}", step.command)
-        result = subprocess.run(["bash", "-c", command], cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        typed = ["bash", "-c", command]
+        result = subprocess.run(typed, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}{self.log()}"
         if step.output:
             expected = re.sub(r"([\[\]*?])", r"[\1]", step.output).replace("…", "*")
@@ -78,7 +79,7 @@ class Reader:
         with (self.folder / "server.txt").open("ab") as log:
             self.server = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stdout=log, stderr=log)
         url = f"{self.environment['ARGOSY_INFERENCE_ADDRESS']}/ping"
-        ready = ["curl", "-sf", "--retry", str(10 * START_TIMEOUT_S), "--retry-delay", "0", "--retry-max-time", str(START_TIMEOUT_S), "--retry-all-errors", url]
+        ready = ["curl", "-sf", "--retry", str(START_TIMEOUT_S), "--retry-delay", "1", "--retry-all-errors", url]
         result = subprocess.run(ready, capture_output=True, timeout=2 * START_TIMEOUT_S, check=False)
         assert result.returncode == 0, f"{command} does not become healthy: {self.log()}"
 
