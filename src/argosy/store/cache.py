@@ -1,0 +1,164 @@
+"""Unpacked archives on disk, one folder for each content, shared by their users and deleted with the last of them."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.store.tree import Limits
+from argosy.store.unpack import unpack
+
+_LOCK = "lock"
+_CHUNK = 1 << 20
+
+
+class Location:
+    """Where the files of a model are. `release` must be called when they are no longer used."""
+
+    __slots__ = ("_release", "directory", "owned")
+
+    def __init__(self, directory: Path, release: Callable[[], None] | None = None) -> None:
+        self.directory = directory
+        self.owned = release is not None
+        """Whether the folder belongs to the cache; if not, it is the user's own and never changed."""
+        self._release = release
+
+    def __repr__(self) -> str:
+        return f"<Location {self.directory} {'owned' if self.owned else 'in place'}>"
+
+    def release(self) -> None:
+        """The caller no longer uses the files. Calling it again does nothing. Blocks while files are deleted; never raises."""
+        release, self._release = self._release, None
+        if release is not None:
+            release()
+
+
+class _Entry:
+    """One unpacked content."""
+
+    def __init__(self) -> None:
+        self.users = 0  # changed under the cache's lock only
+        self.unpacking = threading.Lock()
+
+
+class Cache:
+    """The unpacked archives of this server, below `root`. Its methods may be called from several threads.
+
+    Each server has a folder of its own there, locked while the server lives; folders of dead servers are deleted when a cache is made.
+    """
+
+    def __init__(self, root: Path, limits: Limits | None = None) -> None:
+        """Make `root` (mode 0700) if needed. Raises `ArgosyError` INVALID_CONFIG when it is not a private folder of this user."""
+        self._limits = limits or Limits()
+        _make_private(root)
+        with _locked(root / _LOCK):
+            _remove_leftovers(root)
+            self._home = root / f"server-{os.getpid()}-{secrets.token_hex(4)}"
+            self._home.mkdir(mode=0o700)
+            self._lock_file = _try_lock(self._home / _LOCK)
+        self.scratch = self._home / "scratch"
+        """A folder for downloads in progress."""
+        self.scratch.mkdir()
+        self._entries: dict[str, _Entry] = {}  # written under _lock only
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        users = sum(entry.users for entry in self._entries.values())
+        return f"<Cache {self._home}: {len(self._entries)} archives, {users} users>"
+
+    def close(self) -> None:
+        """Delete everything. No `Location` of this cache may be in use."""
+        shutil.rmtree(self._home, ignore_errors=True)
+        if self._lock_file is not None:
+            os.close(self._lock_file)
+            self._lock_file = None
+
+    def unpacked(self, archive: BinaryIO, label: str) -> Location:
+        """The content of the open archive as a folder. Raises `ArgosyError` as `unpack` does; then nothing stays on disk."""
+        key = _digest(archive, label)
+        with self._lock:
+            entry = self._entries.setdefault(key, _Entry())
+            entry.users += 1
+        try:
+            directory = self._home / key
+            with entry.unpacking:
+                if not directory.exists():
+                    unpack(archive, directory, label, self._limits)
+        except BaseException:
+            self._leave(key)
+            raise
+        return Location(directory, lambda: self._leave(key))
+
+    def _leave(self, key: str) -> None:
+        with self._lock:
+            entry = self._entries[key]
+            entry.users -= 1
+            if entry.users:
+                return
+            del self._entries[key]
+            condemned = self._home / f"{key}.{secrets.token_hex(4)}"
+            with suppress(OSError):  # never unpacked, or removed by somebody else
+                (self._home / key).rename(condemned)
+        shutil.rmtree(condemned, ignore_errors=True)
+
+
+def _digest(archive: BinaryIO, label: str) -> str:
+    """SHA-256 of the bytes. Raises `ArgosyError` INVALID_MODEL when the file changes meanwhile."""
+    archive.seek(0)
+    before = os.fstat(archive.fileno())
+    digest = hashlib.sha256()
+    while data := archive.read(_CHUNK):
+        digest.update(data)
+    after = os.fstat(archive.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise ArgosyError(ErrorCode.INVALID_MODEL, f"Model archive {label} is being written. Register it when it is complete.")
+    return digest.hexdigest()
+
+
+def _make_private(root: Path) -> None:
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = root.lstat()
+    except OSError as error:
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: {error.strerror}.") from error
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: it is not a folder of this user.")
+    if found.st_mode & 0o077:
+        root.chmod(0o700)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Waits for the servers that are starting at this moment."""
+    with path.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock until it is closed, or None if somebody else has it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_leftovers(root: Path) -> None:
+    for home in root.glob("server-*/"):
+        descriptor = _try_lock(home / _LOCK)
+        if descriptor is not None:
+            shutil.rmtree(home, ignore_errors=True)
+            os.close(descriptor)

@@ -1,0 +1,160 @@
+"""From the url of a model to a folder with its files: in the model store, unpacked from an archive, or downloaded."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.store import manifest, untar
+from argosy.store.address import is_remote
+from argosy.store.cache import Cache, Location
+from argosy.store.download import Downloader
+from argosy.store.unpack import is_tar
+
+_ARCHIVES = (".mar", ".model")
+_TARS = (".tar.gz", ".tgz")
+
+
+class Repository:
+    """Finds the files of models. Its methods block on disk and network and may be called from several threads."""
+
+    def __init__(self, store: Path | None, cache: Cache, downloader: Downloader) -> None:
+        """`store` is the model store, None if there is none. The repository closes the cache and the downloader."""
+        self._store = store
+        self._cache = cache
+        self._downloader = downloader
+
+    def __repr__(self) -> str:
+        return f"<Repository {self._store} {self._cache}>"
+
+    def close(self) -> None:
+        """Stop downloads and delete what was unpacked. No model may be in use."""
+        self._downloader.close()
+        self._cache.close()
+
+    def locate(self, url: str, *, trusted: bool = False) -> Location:
+        """The files of the model at that url; a folder of the store is used in place and never changed.
+
+        `trusted` says that the operator named the url (command line, configuration): it may then be downloaded from anywhere.
+        Raises `ArgosyError`: MODEL_NOT_FOUND, INVALID_MODEL, FORBIDDEN, DOWNLOAD_FAILED, STORAGE_FULL, INTERNAL; then nothing stays on disk.
+        """
+        try:
+            return self._download(url, trusted) if is_remote(url) else self._find(url)
+        except OSError as error:
+            raise ArgosyError(ErrorCode.INTERNAL, f"Failed to save model: {url}", detail=str(error)) from error
+
+    def _find(self, url: str) -> Location:
+        path = self._in_store(url)
+        if path.is_dir():
+            return Location(model_folder(path))
+        with _open_regular(path, url) as archive:
+            return self._unpack(archive, url)
+
+    def _download(self, url: str, trusted: bool) -> Location:
+        with tempfile.TemporaryFile(dir=self._cache.scratch) as archive:
+            self._downloader.fetch(url, archive, trusted=trusted)
+            return self._unpack(archive, url)
+
+    def _unpack(self, archive: BinaryIO, url: str) -> Location:
+        nested = is_tar(archive)
+        location = self._cache.unpacked(archive, url)
+        try:
+            location.directory = _nested_folder(location.directory) if nested else model_folder(location.directory)
+        except BaseException:
+            location.release()
+            raise
+        return location
+
+    def _in_store(self, url: str) -> Path:
+        if ".." in url:
+            raise _not_found(f"Relative path is not allowed in url: {url}")
+        if self._store is None:
+            raise _not_found("Model store has not been configured.")
+        path = self._store / url.lstrip("/")
+        if "\0" in url or not os.path.exists(path):
+            raise _not_found(f"Model not found in model store: {url}")
+        return path
+
+
+def _not_found(message: str) -> ArgosyError:
+    return ArgosyError(ErrorCode.MODEL_NOT_FOUND, message)
+
+
+def _open_regular(path: Path, url: str) -> BinaryIO:
+    """The file, opened; never a pipe or a device, which could block or have no end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_found(f"Model not found in model store: {url}")
+    return os.fdopen(descriptor, "rb")
+
+
+def model_folder(directory: Path) -> Path:
+    """The folder itself, unless only a folder in it has a manifest of the 0.x format: then that one."""
+    if (directory / manifest.FOLDER / manifest.FILE).is_file() or manifest.find_legacy(directory):
+        return directory
+    return next((folder for folder in _folders(directory) if manifest.find_legacy(folder)), directory)
+
+
+def _nested_folder(directory: Path) -> Path:
+    """The one folder in which the archiver puts everything that goes into a tar.gz, or the folder itself."""
+    inside = _folders(directory)
+    if len(inside) == 1 and (inside[0] / manifest.FOLDER / manifest.FILE).is_file() and inside[0].name != manifest.FOLDER:
+        return inside[0]
+    return model_folder(directory)
+
+
+def _folders(directory: Path) -> list[Path]:
+    return sorted(path for path in directory.iterdir() if path.is_dir() and os.access(path, os.R_OK | os.X_OK))
+
+
+def scan_store(store: Path) -> list[str]:
+    """The urls of all models in the store, sorted.
+
+    These are its folders, its `.mar` and `.model` files, and each `.tar.gz` that was not unpacked beside itself; hidden names are left out.
+    A store that is itself one model (`MAR-INF` at its top) is the only one, with the url `.`. Raises `ArgosyError` INVALID_CONFIG.
+    """
+    if (store / manifest.FOLDER / manifest.FILE).is_file():
+        return ["."]
+    try:
+        entries = [path for path in sorted(store.iterdir()) if not path.name.startswith(".")]
+    except OSError as error:
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot read the model store {store}: {error.strerror}.") from error
+    return [path.name for path in entries if path.is_dir() or _is_loadable(path)]
+
+
+def _is_loadable(path: Path) -> bool:
+    if path.name.endswith(_TARS):
+        top = _top_of(path)
+        return top is not None and not (path.parent / top).exists()
+    return path.name.endswith(_ARCHIVES) and path.is_file()
+
+
+def _top_of(path: Path) -> str | None:
+    """The first component of the first entry of a tar.gz; None if that cannot be told."""
+    try:
+        with gzip.open(path) as stream:
+            name = untar.first_name(stream)
+    except (OSError, EOFError, ValueError):
+        return None
+    return name.removeprefix("./").partition("/")[0] or None
+
+
+def default_name(url: str) -> str:
+    """The name of a model that is loaded at start and says none itself.
+
+    It is the last component of the url without suffix, every character but letters, digits and `_` replaced by `_`.
+    """
+    last = url.partition("?")[0] if is_remote(url) else url
+    last = last.rstrip("/").rpartition("/")[2]
+    for suffix in _TARS:
+        last = last.removesuffix(suffix)
+    if ".model" in last or ".mar" in last:
+        last = last.rpartition(".")[0]
+    return re.sub(r"\W", "_", last, flags=re.ASCII)
