@@ -1,0 +1,6 @@
+"""The server's logs: the files and line formats that operators know, written off the request path, never a reason to fail."""
+
+from argosy.logs.configure import Logs, configure_logs
+from argosy.logs.lines import LineLog, OutputLog
+
+__all__ = ["LineLog", "Logs", "OutputLog", "configure_logs"]
