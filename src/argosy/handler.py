@@ -99,7 +99,7 @@ class RequestProcessor:
 class Context:
     """What a handler knows beside its input. One object serves every call of a worker; its requests are replaced per batch.
 
-    `idx` is the place of a request in the batch. Nothing here raises for a key that is unknown; an `idx` outside the batch raises IndexError or KeyError.
+    `idx` is the place of a request in the batch. Nothing here raises for a key that is unknown; an `idx` outside the batch raises IndexError.
     """
 
     def __init__(

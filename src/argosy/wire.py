@@ -81,7 +81,7 @@ class Frame(NamedTuple):
 
     kind: int
     flags: int
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count, which nobody wants of a frame
     id: int
     data: memoryview
 
@@ -172,7 +172,7 @@ def read_headers(block: Buffer) -> List[Tuple[str, str]]:
     flat = str(block, "utf-8", "surrogateescape").split("\0")
     if len(flat) % 2:
         raise WireError("a header without a value")
-    return list(zip(flat[::2], flat[1::2]))
+    return list(zip(flat[::2], flat[1::2]))  # noqa: B905  strict= needs Python 3.10
 
 
 def read_jobs(data: memoryview, count: int) -> List[Job]:

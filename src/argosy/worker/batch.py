@@ -104,12 +104,12 @@ class Batches:
 
     def _answer(self, requests: List[JobRequest], results: List[Any], busy_us: int) -> None:
         link, limit = self._link, self._limit
-        for request, item in zip(requests, results):
+        for request, item in zip(requests, results):  # noqa: B905  strict= needs Python 3.10
             if isinstance(item, BaseException):
                 self._fail(request.job.seq, item, busy_us)
                 continue
             try:
-                body = item if type(item) is bytes else outputs.encode_body(item)
+                body = item if type(item) is bytes else self._entry.encode(item, request)
                 if limit and len(body) > limit:
                     outputs.check_size(body, limit)
                 if request.is_plain():

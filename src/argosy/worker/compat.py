@@ -34,4 +34,4 @@ class ShimFinder:
 def install() -> None:
     """Make `import mms` work in this process. Calling it again does nothing."""
     if not any(isinstance(finder, ShimFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, ShimFinder())  # type: ignore[arg-type]  # typeshed wants a MetaPathFinder subclass, Python does not
+        sys.meta_path.insert(0, ShimFinder())

@@ -6,9 +6,11 @@ from typing import Any, Callable, Dict, List, Optional
 
 from argosy import wire
 from argosy.handler import Context
-from argosy.worker.inputs import Inputs
+from argosy.worker import outputs
+from argosy.worker.inputs import Inputs, JobRequest
 
 Call = Callable[[List[Any], Context], Any]
+Close = Callable[[], Any]
 
 
 def nothing_to_close() -> None:
@@ -18,10 +20,10 @@ def nothing_to_close() -> None:
 class Entry:
     """A handler that is ready. `call(inputs, context)` gives a list with one result, or one exception, for each input.
 
-    `style` is function, class, legacy or typed. `batch` tells whether it takes more than one input at once, `view` whether it takes a body where it lies.
+    `style` is function, class, legacy or typed. `batch` tells whether it takes several inputs at once, `view` whether it takes a body where it lies.
     """
 
-    def __init__(self, style: str, call: Call, *, batch: bool = True, view: bool = False, close: Callable[[], Any] = nothing_to_close) -> None:
+    def __init__(self, style: str, call: Call, *, batch: bool = True, view: bool = False, close: Close = nothing_to_close) -> None:
         self.style = style
         self.call = call
         self.batch = batch
@@ -36,6 +38,10 @@ class Entry:
     def prepare(self, inputs: Inputs, job: wire.Job) -> Any:
         """What the handler gets for a job: its parameters by name. Raises `InvalidInput`."""
         return inputs.parameters(job)
+
+    def encode(self, item: Any, request: JobRequest) -> wire.Buffer:
+        """The bytes of one result. Raises `ArgosyError` BAD_OUTPUT."""
+        return outputs.encode_body(item)
 
     def describe(self) -> Dict[str, Any]:
         """What the server is told about it."""

@@ -66,8 +66,17 @@ def _import(name: HandlerName, model_dir: str) -> ModuleType:
     for folder in (model_dir, os.path.join(model_dir, name.folder) if name.folder else model_dir):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+        _forget_namesake(name.module.split(".")[0], folder)
     importlib.invalidate_caches()
     return importlib.import_module(name.module)
+
+
+def _forget_namesake(top: str, folder: str) -> None:
+    """Let the module of this name in `folder` be imported although another one of that name was, as a service called `types.py` needs."""
+    known = getattr(sys.modules.get(top), "__file__", None)
+    own = [os.path.join(folder, top + ".py"), os.path.join(folder, top, "__init__.py")]
+    if top in sys.modules and known not in own and any(map(os.path.isfile, own)):
+        del sys.modules[top]
 
 
 def _find(module: ModuleType, name: HandlerName, context: Context, swallow: bool) -> Entry:
@@ -162,7 +171,8 @@ def _hint(error: BaseException, name: HandlerName, model_dir: str) -> Tuple[Erro
         missing = error.name or "?"
         if missing.split(".")[0] == name.module.split(".")[0]:
             return ErrorCode.INVALID_MODEL, _module_hint(missing, os.path.join(model_dir, name.folder))
-        return ErrorCode.LOAD_FAILED, "install it for this interpreter: {} -m pip install {}; or put it into the archive".format(sys.executable, missing)
+        install = "{} -m pip install {}".format(sys.executable, missing)
+        return ErrorCode.LOAD_FAILED, "install it for this interpreter ({}), or put it into the archive".format(install)
     if isinstance(error, SyntaxError):
         line = (error.text or "").strip()
         return ErrorCode.LOAD_FAILED, "Python {}.{} cannot read line {}: {}".format(*sys.version_info[:2], error.lineno, line)

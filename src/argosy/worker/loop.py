@@ -118,6 +118,8 @@ class Worker:
             sys.stderr.write((error.detail or error.message).rstrip("\n") + "\n")
             self._tell({"ok": False, "code": int(error.code), "message": error.message, "detail": error.detail, "hint": error.hint})
             return False
+        if not self._entry.batch:
+            self._batch_size = 1
         inputs = Inputs(order.decode_input, self._arena)
         self._batches = Batches(self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail)
         self._tell({"ok": True, "pid": os.getpid(), "load_ms": round((time.perf_counter() - begin) * 1000, 3), **self._entry.describe()})

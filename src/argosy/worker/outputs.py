@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import json
 import re
 from typing import Any, Dict, Tuple
@@ -26,7 +28,24 @@ def encode_body(item: Any) -> wire.Buffer:
             return item.encode("utf-8")
         return json.dumps(item, indent=2).encode("utf-8")
     except (TypeError, ValueError, RecursionError) as error:
-        raise ArgosyError(ErrorCode.BAD_OUTPUT, UNSERIALISABLE, detail="{}: {}".format(type(error).__name__, error)) from error
+        raise unserialisable(error) from error
+
+
+def unserialisable(error: Exception) -> ArgosyError:
+    """The failure of a result that cannot become JSON."""
+    return ArgosyError(ErrorCode.BAD_OUTPUT, UNSERIALISABLE, detail="{}: {}".format(type(error).__name__, error))
+
+
+def as_json(item: Any) -> Any:
+    """What typed handlers may return beside plain JSON: dataclasses, enums, and arrays that have `tolist`. Raises TypeError."""
+    if dataclasses.is_dataclass(item) and not isinstance(item, type):
+        return dataclasses.asdict(item)
+    if isinstance(item, enum.Enum):
+        return item.value
+    tolist = getattr(item, "tolist", None)
+    if callable(tolist):
+        return tolist()
+    raise TypeError("{} cannot be written as JSON".format(type(item).__name__))
 
 
 def check_status(code: Any) -> int:

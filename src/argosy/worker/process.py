@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -18,10 +19,8 @@ def die_with_parent(fd: int) -> None:
     """Have the kernel kill this process when the server ends, where it can; end at once if `fd`, the link, is closed already."""
     parent = os.getppid()
     if sys.platform.startswith("linux"):
-        try:
+        with contextlib.suppress(OSError, AttributeError):  # without it the worker ends when it next reads the closed link
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        except (OSError, AttributeError):
-            pass  # without it the worker ends when it next reads the closed link
     poll = select.poll()
     poll.register(fd, 0)
     if os.getppid() != parent or any(event & (select.POLLHUP | select.POLLERR) for _, event in poll.poll(0)):
@@ -30,13 +29,10 @@ def die_with_parent(fd: int) -> None:
 
 def offer_to_oom_killer() -> None:
     """Make the kernel prefer this process to the server when memory runs out, where it lets us."""
-    try:
-        with open("/proc/self/oom_score_adj", "r+") as file:
-            score = int(file.read())
-            file.seek(0)
-            file.write(str(min(1000, score + _OOM_SCORE_ADJ)))
-    except (OSError, ValueError):
-        pass  # not Linux, or not allowed
+    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "r+") as file:  # not Linux, or not allowed
+        score = int(file.read())
+        file.seek(0)
+        file.write(str(min(1000, score + _OOM_SCORE_ADJ)))
 
 
 def set_signals() -> None:

@@ -19,7 +19,7 @@ USAGE = 2
 
 def read_options(argv: List[str]) -> Dict[str, int]:
     """The numbers behind the options. Raises ValueError for anything else."""
-    found = dict(zip(argv[::2], map(int, argv[1::2])))
+    found = dict(zip(argv[::2], map(int, argv[1::2])))  # noqa: B905  strict= needs Python 3.10
     if len(argv) % 2 or not set(found) <= set(OPTIONS) or not {"--fd", "--page-fd"} <= set(found):
         raise ValueError("options are {}, each with a number".format(" ".join(OPTIONS)))
     return found

@@ -1,5 +1,5 @@
 """Stand-in for the old server's package, for handlers that import from it."""
 
-from mms.version import __version__
+from .version import __version__
 
 __all__ = ["__version__"]

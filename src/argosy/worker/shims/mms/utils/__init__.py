@@ -1,0 +1,1 @@
+"""`mms.utils` of the old server."""
