@@ -12,19 +12,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import BenchError, Result, compare
-from benchmarks.systems import System, Workload, all_systems
+from benchmarks.systems import COMPILER, System, Workload, all_systems
 
 MEGABYTE = 1024 * 1024
+TOOLS = (("wrk", "wrk"), (COMPILER, "gcc libc6-dev"))
 NOOP = [Workload("no-op, 16 bytes", "noop", 16, b"OK", 1, connections) for connections in (1, 8, 64)]
 NOOP_2 = [Workload("no-op, 16 bytes", "noop", 16, b"OK", 2, 64)]
 LARGE = [Workload("1 MB, view", "size", MEGABYTE, str(MEGABYTE).encode(), 1, 8)]
 
 
 def main() -> int:
-    """Run what the command line asks for. 0: measured; 1: something did not serve; 2: wrong use or no load generator."""
+    """Run what the command line asks for. 0: measured; 1: something did not serve; 2: wrong use or a tool is missing."""
     options = _parser().parse_args()
-    if shutil.which("wrk") is None:
-        print("bench: the load generator wrk is not installed; on Debian and Ubuntu: apt-get install wrk", file=sys.stderr)
+    if missing := [f"{tool} ({package})" for tool, package in TOOLS if shutil.which(tool) is None]:
+        print(f"bench: not installed: {', '.join(missing)}; in brackets what to apt-get install on Debian and Ubuntu", file=sys.stderr)
         return 2
     seconds, repetitions = (1, 2) if options.quick else (options.seconds, options.repetitions)
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as directory:

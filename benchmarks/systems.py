@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 HERE = Path(__file__).resolve().parent
+COMPILER = os.environ.get("CC", "cc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,7 @@ class Floor:
 
     def __init__(self, directory: Path) -> None:
         self._program = directory / "floor"
-        compiler = os.environ.get("CC", "cc")
-        subprocess.run([compiler, "-O2", "-o", str(self._program), str(HERE / "floor.c")], check=True)
+        subprocess.run([COMPILER, "-O2", "-o", str(self._program), str(HERE / "floor.c")], check=True)
 
     def launch(self, workload: Workload, port: int, directory: Path) -> Launch:
         mode = "drop" if workload.handler == "size" else "hop"
