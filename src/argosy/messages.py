@@ -31,6 +31,9 @@ class JobState(enum.IntEnum):
     SETTLED = 3
 
 
+_NEW = JobState.NEW
+
+
 class Slot(Protocol):
     """A piece of shared memory that holds a large body; see `supervisor.arena`."""
 
@@ -95,7 +98,7 @@ class Request:
         self.parts = parts
         self.slot = slot
         self.deadline = deadline
-        self.state = JobState.NEW
+        self.state = _NEW
         self.seq = 0
         self.lane: object = None
         self.admitted_at = 0.0

@@ -70,6 +70,7 @@ MAX_JOBS = 64
 MAX_FRAME = (1 << 32) - 1
 
 _CAPACITY = 256 * 1024
+_SMALL = 64 * 1024
 
 
 class WireError(Exception):
@@ -218,31 +219,32 @@ def failure_record(seq: int, code: int, message: str, *, detail: str = "", statu
     return answer_record(seq, status, b"", flags=LAST | FAILED, code=code, busy_us=busy_us, phrase=text, headers=more)
 
 
-def read_answers(data: Buffer) -> Iterator[Answer]:
+def read_answers(data: Buffer) -> List[Answer]:
     """The answer records in `data`. Raises `WireError` on a cut record."""
-    at, end = 0, len(data)
-    unpack, size = ANSWER.unpack_from, ANSWER.size
-    while at < end:
-        if end - at < size:
-            raise WireError("cut answer record")
-        seq, flags, status, code, busy_us, n_phrase, n_headers, n_body = unpack(data, at)
-        a = at + size
-        b = a + n_phrase
-        c = b + n_headers
-        at = c + n_body
-        if at > end:
-            raise WireError("cut answer record")
-        yield Answer(
-            seq,
-            flags & LAST != 0,
-            flags & FAILED != 0,
-            status,
-            code,
-            busy_us,
-            str(data[a:b], "utf-8", "replace") if n_phrase else "",
-            bytes(data[b:c]) if n_headers else b"",
-            bytes(data[c:at]),
-        )
+    end = len(data)
+    # slices of bytes are cheaper than those of a view; large data is not copied twice for that
+    raw = bytes(data) if end <= _SMALL else data
+    answers = []
+    at = 0
+    unpack, size, new = ANSWER.unpack_from, ANSWER.size, tuple.__new__
+    try:
+        while at < end:
+            seq, flags, status, code, busy_us, n_phrase, n_headers, n_body = unpack(raw, at)
+            c = at + size
+            phrase, headers = "", b""
+            if n_phrase or n_headers:
+                phrase = str(raw[c : c + n_phrase], "utf-8", "replace")
+                c += n_phrase
+                headers = bytes(raw[c : c + n_headers])
+                c += n_headers
+            at = c + n_body
+            record = (seq, flags & LAST != 0, flags & FAILED != 0, status, code, busy_us, phrase, headers, bytes(raw[c:at]))
+            answers.append(new(Answer, record))
+    except struct.error as error:
+        raise WireError("cut answer record") from error
+    if at != end:
+        raise WireError("cut answer record")
+    return answers
 
 
 class FrameReader:

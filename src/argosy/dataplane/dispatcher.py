@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 from argosy import wire
 from argosy.dataplane.batcher import UNKNOWN_US, Policy, decide, may_prefetch
@@ -21,6 +20,9 @@ _log = logging.getLogger("argosy.dataplane")
 _JOINED = 64 * 1024
 """Messages up to this size are joined before they are sent: cheaper than scatter-gather."""
 _SMOOTHING = 0.2
+_SETTLED = JobState.SETTLED
+_RECORD = wire.JOB.pack
+_RECORD_SIZE = wire.JOB.size
 
 
 class WorkerLane:
@@ -166,16 +168,17 @@ class Dispatcher:
         pieces: list[Buffer] = [b""]
         length = 0
         seq = lane.next_seq
-        counters = self.counters
+        waited = 0.0
         in_flight = lane.jobs
         for job in jobs:
             in_flight[seq] = job
             job.seq = seq
             job.lane = lane
-            counters.queue_us += int((now - job.admitted_at) * 1e6)
+            waited += now - job.admitted_at
             length += _append_record(pieces, job, seq, now)
             seq += 1
         lane.next_seq = seq
+        self.counters.queue_us += int(waited * 1e6)
         self.running += len(jobs)
         pieces[0] = wire.frame_header(wire.JOBS, length, count=len(jobs))
         if length <= _JOINED:
@@ -189,16 +192,18 @@ class Dispatcher:
     def answered(self, lane: WorkerLane, data: Buffer) -> None:
         """Settle the jobs that `data` answers. Raises `wire.WireError` on an answer that was not asked for."""
         seq = -1
+        busy_us = 0
+        jobs = lane.jobs
         for answer in wire.read_answers(data):
-            seq = answer.seq
-            job = lane.jobs.pop(seq, None)
-            if job is None or not answer.last:
+            seq, _, _, _, _, busy_us, _, _, _ = answer
+            job = jobs.pop(seq, None)
+            if job is None:
                 raise wire.WireError(f"an answer to job {seq}, which it does not have")
             self.running -= 1
             self._settle(job, answer)
         if seq < 0:
             raise wire.WireError("a message without answers")
-        job_us = answer.busy_us / max(1, self.policy.batch_size)
+        job_us = busy_us / max(1, self.policy.batch_size)
         self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
         lane.progress(seq, self.loop.time())
         if not lane.messages and lane.open:
@@ -213,22 +218,25 @@ class Dispatcher:
         if job.slot is not None:
             job.slot.release()
         self.counters.handler_us += answer.busy_us
-        if job.state is JobState.SETTLED:  # nobody waits any more
+        if job.state is _SETTLED:  # nobody waits any more
             _uncancel(job)
             return
-        if answer.failed:
+        _, last, failed, status, _, _, phrase, headers, body = answer
+        if failed:
             self.fail(job, _error(answer))
             return
-        job.state = JobState.SETTLED
+        if not last:
+            raise wire.WireError(f"a streamed answer to job {job.seq}")
+        job.state = _SETTLED
         self.counters.answered += 1
         try:
-            job.sink.respond(Response(answer.status, answer.body, answer.phrase, wire.read_headers(answer.headers) if answer.headers else None))
+            job.sink.respond(Response(status, body, phrase, wire.read_headers(headers) if headers else None))
         except Exception:  # the job boundary: one client's trouble must not reach the link
             _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))
 
     def fail(self, job: Request, error: ArgosyError) -> None:
         """Settle a job that has no answer."""
-        job.state = JobState.SETTLED
+        job.state = _SETTLED
         if error.code is ErrorCode.DEADLINE_EXCEEDED:
             self.counters.expired += 1
         else:
@@ -247,7 +255,7 @@ class Dispatcher:
             if job.slot is not None:
                 job.slot.release()
         elif job.state is JobState.SENT and isinstance(job.lane, WorkerLane):
-            job.state = JobState.SETTLED
+            job.state = _SETTLED
             if job.lane.member.page is not None:
                 job.lane.member.page.cancel(job.seq)
         else:
@@ -273,7 +281,7 @@ class Dispatcher:
         self.running -= len(jobs)
         back = []
         for seq, job in jobs.items():
-            if job.state is JobState.SETTLED:
+            if job.state is _SETTLED:
                 _release(job)
             elif seq >= begun:
                 back.append(job)
@@ -304,20 +312,18 @@ def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> 
     """Append the job record to `pieces`; its length."""
     parts = wire.parts_block([(part.name, part.content_type, part.value) for part in job.parts]) if job.parts else b""
     timeout_ms = max(1, int((job.deadline - now) * 1e3)) if job.deadline else 0
+    flags = length = offset = 0
     body = job.body
-    slot: Any = job.slot
-    id, content_type, headers = job.id, job.content_type, job.headers
-    head_length = wire.JOB.size + len(id) + len(content_type) + len(headers) + len(parts)
-    if slot is not None:
-        record = wire.JOB.pack(seq, timeout_ms, wire.ARENA, len(id), len(content_type), len(headers), len(parts), len(slot.view), slot.offset)
+    if job.slot is not None:
+        flags, length, offset, body = wire.ARENA, len(job.slot.view), job.slot.offset, b""
     elif body is None:
-        record = wire.JOB.pack(seq, timeout_ms, wire.NO_BODY, len(id), len(content_type), len(headers), len(parts), 0, 0)
+        flags, body = wire.NO_BODY, b""
     else:
-        record = wire.JOB.pack(seq, timeout_ms, 0, len(id), len(content_type), len(headers), len(parts), len(body), 0)
-        pieces += (record, id, content_type, headers, parts, body)
-        return head_length + len(body)
-    pieces += (record, id, content_type, headers, parts)
-    return head_length
+        length = len(body)
+    id, kind, headers = job.id, job.content_type, job.headers
+    n_id, n_kind, n_headers, n_parts = len(id), len(kind), len(headers), len(parts)
+    pieces += (_RECORD(seq, timeout_ms, flags, n_id, n_kind, n_headers, n_parts, length, offset), id, kind, headers, parts, body)
+    return _RECORD_SIZE + n_id + n_kind + n_headers + n_parts + len(body)
 
 
 def _release(job: Request) -> None:

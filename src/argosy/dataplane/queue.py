@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 from argosy.messages import JobState, Request
 
+_WAITING = JobState.WAITING
+_SENT = JobState.SENT
+
 
 class JobQueue:
     """First in, first out, at most `limit` waiting jobs. A job that was cancelled stays in the deque as a hole until its turn or a sweep."""
@@ -26,7 +29,7 @@ class JobQueue:
         """Append a job; False when the queue is full."""
         if self._live >= self.limit:
             return False
-        job.state = JobState.WAITING
+        job.state = _WAITING
         self._jobs.append(job)
         self._live += 1
         return True
@@ -34,7 +37,7 @@ class JobQueue:
     def put_back(self, jobs: Iterable[Request]) -> None:
         """Put jobs that never reached a handler before all others, in their order. They were admitted: the limit does not apply."""
         for job in reversed(list(jobs)):
-            job.state = JobState.WAITING
+            job.state = _WAITING
             self._jobs.appendleft(job)
             self._live += 1
 
@@ -44,8 +47,8 @@ class JobQueue:
         jobs = self._jobs
         while jobs and len(taken) < count:
             job = jobs.popleft()
-            if job.state is JobState.WAITING:
-                job.state = JobState.SENT
+            if job.state is _WAITING:
+                job.state = _SENT
                 taken.append(job)
         self._live -= len(taken)
         return taken
@@ -53,7 +56,7 @@ class JobQueue:
     def oldest_at(self) -> float:
         """When the first waiting job was admitted. Raises `IndexError` when none waits."""
         jobs = self._jobs
-        while jobs[0].state is not JobState.WAITING:
+        while jobs[0].state is not _WAITING:
             jobs.popleft()
         return jobs[0].admitted_at
 
@@ -63,12 +66,12 @@ class JobQueue:
         self._live -= 1
         # holes must not outgrow the queue when nobody takes from it
         if len(self._jobs) > 2 * self._live + 64:
-            self._jobs = deque(job for job in self._jobs if job.state is JobState.WAITING)
+            self._jobs = deque(job for job in self._jobs if job.state is _WAITING)
 
     def expired(self, now: float) -> list[Request]:
         """The waiting jobs whose deadline has passed."""
-        return [job for job in self._jobs if job.state is JobState.WAITING and 0.0 < job.deadline <= now]
+        return [job for job in self._jobs if job.state is _WAITING and 0.0 < job.deadline <= now]
 
     def waiting(self) -> list[Request]:
         """All waiting jobs, in order."""
-        return [job for job in self._jobs if job.state is JobState.WAITING]
+        return [job for job in self._jobs if job.state is _WAITING]

@@ -22,35 +22,43 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("argosy.frontend")
 _OK = b"HTTP/1.1 200 \r\n"
+_PLAIN_1 = _OK + b"x-request-id: "
+_PLAIN_2 = b"\r\n" + NO_CACHE + b"content-length: "
+_PLAIN_3 = b"\r\nconnection: keep-alive\r\n\r\n"
 _JOINED = 64 * 1024
 
 
 class Exchange:
     """From the first byte of a request to the last one of its reply. The connection makes it and is told when it is over."""
 
-    __slots__ = (
-        "chunks", "connection", "content_type", "headers", "id", "keep_alive", "method", "plan", "received", "request", "reserved", "slot", "started",
-        "target", "task", "version",
-    )  # fmt: skip
+    # class attributes are the defaults: setting them for each request would cost more than all that is done with them
+    method = b""
+    target = b""
+    version = b"1.1"
+    id = b""
+    content_type = b""
+    keep_alive = True
+    is_plain = False
+    """Whether an ordinary answer needs no more than the ordinary head: not HEAD, and the connection stays."""
+    upgrade = False
+    chunked = False
+    length = 0
+    """The announced length of the body."""
+    expects = False
+    plan: Plan | None = None
+    received = 0
+    reserved = 0
+    """Bytes taken from the budget."""
+    slot: ArenaSlot | None = None
+    headers: Sequence[bytes] = ()
+    """name, value, name, value …"""
+    request: Request | None = None
+    task: asyncio.Task[None] | None = None
 
     def __init__(self, connection: Connection, started: float) -> None:
         self.connection = connection
         self.started = started
-        self.method = b""
-        self.target = b""
-        self.version = "1.1"
-        self.headers: list[bytes] = []
-        self.id = b""
-        self.content_type = b""
-        self.keep_alive = True
-        self.plan: Plan | None = None
         self.chunks: list[bytes] = []
-        self.received = 0
-        self.reserved = 0
-        """Bytes taken from the budget."""
-        self.slot: ArenaSlot | None = None
-        self.request: Request | None = None
-        self.task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<Exchange {self.id.decode('latin-1')} {self.method.decode('latin-1')} {self.target!r} {self.received} bytes>"
@@ -139,6 +147,12 @@ class Exchange:
         """Send the answer of a handler."""
         status, body = response.status, response.body
         if status == 200 and not response.phrase:
+            connection = self.connection
+            if self.is_plain and not response.headers and not connection.site.is_special and connection.exchange is self and len(body) <= _JOINED:
+                # nearly every answer
+                connection.write(b"%s%s%s%d%s%s" % (_PLAIN_1, self.id, _PLAIN_2, len(body), _PLAIN_3, body))
+                connection.finished(self, 200, True)
+                return
             line = _OK
         elif 200 <= status <= 999:
             line = status_line(status, response.phrase)

@@ -14,7 +14,7 @@ import httptools
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.site import Plan, Site
+from argosy.frontend.site import Limits, Plan, Site
 from argosy.messages import Buffer
 from argosy.protocols.endpoint import HttpReply
 from argosy.protocols.status import failure, phrase
@@ -33,8 +33,8 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_lingering", "_listener", "_mark", "_parser", "_paused", "_reading", "_reading_paused",
-        "_since", "_transport", "_waiting", "exchange", "peer", "site",
+        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_headers", "_lingering", "_listener", "_mark", "_parser", "_paused", "_peer", "_reading", "_reading_paused",
+        "_since", "_target", "_transport", "_waiting", "exchange", "peer", "site",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -42,6 +42,7 @@ class Connection(asyncio.BufferedProtocol):
         self.exchange: Exchange | None = None
         """The exchange that is being answered."""
         self.peer = ""
+        self._peer = b""
         self._listener = listener
         self._parser = httptools.HttpRequestParser(self)
         self._reading: Exchange | None = None
@@ -49,6 +50,8 @@ class Connection(asyncio.BufferedProtocol):
         """Requests that were read while an earlier one is being answered."""
         self._body_left = 0
         """Bytes of a large body that are still to be received straight into its slot."""
+        self._target = b""
+        self._headers: list[bytes] = []
         self._fed = 0
         """Bytes of the head that is being read."""
         self._since = 0.0
@@ -76,6 +79,7 @@ class Connection(asyncio.BufferedProtocol):
         self._since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
+        self._peer = self.peer.encode()
         if not self._listener.admit(self):
             self._ended = True
             self.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
@@ -140,6 +144,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _feed(self, data: Buffer) -> None:
         before = self._reading
+        self._fed = len(data) if before is None else self._fed + len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -150,13 +155,15 @@ class Connection(asyncio.BufferedProtocol):
         if self._ended:
             return
         if (reading := self._reading) is None:
-            self._fed = 0
-        elif reading.slot is not None:
+            return
+        if reading.slot is not None:
             self._body_left = len(reading.slot.view) - reading.received
         elif reading.plan is None:
-            self._fed = self._fed + len(data) if reading is before else len(data)
+            if reading is not before:
+                self._fed = len(data)
             if self._fed > self.site.limits.head_bytes + self.site.limits.target_bytes:
-                self._refuse(431, "RequestHeaderFieldsTooLargeException", f"The request head is over {self.site.limits.head_bytes} bytes.")
+                reading.target, reading.headers = self._target, self._headers
+                self._refuse(*(_oversize(reading, self.site.limits, self._fed) or _long_head(self.site.limits)))
 
     def _without_upgrade(self, rest: memoryview) -> None:
         """The client offered another protocol, which is ignored; llhttp stops at such a head, so a fresh parser reads the body."""
@@ -175,31 +182,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        self._target = b""
+        self._headers = []
         if not self._continuing:
             self._since = now = self.site.loop.time()
             self._mark = 0
             self._reading = Exchange(self, now)
 
     def on_url(self, url: bytes) -> None:
-        """A piece of the request target."""
-        if self._continuing or self._ended:
-            return
-        reading = self._reading
-        assert reading is not None
-        reading.target += url
-        if len(reading.target) > self.site.limits.target_bytes:
-            self._refuse(414, "RequestUriTooLongException", f"The request target is over {self.site.limits.target_bytes} bytes.")
+        """A piece of the request target. Its length is bounded by what is received before the head is whole, and checked then."""
+        self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header field."""
-        if self._continuing or self._ended:
-            return
-        assert self._reading is not None
-        headers = self._reading.headers
-        headers.append(name)
-        headers.append(value)
-        if len(headers) > 2 * self.site.limits.header_count:
-            self._refuse(431, "RequestHeaderFieldsTooLargeException", f"The request has over {self.site.limits.header_count} header fields.")
+        """A header field; bounded like the target."""
+        self._headers += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole: decide what to do with the request before its body is read."""
@@ -208,25 +204,28 @@ class Connection(asyncio.BufferedProtocol):
         reading = self._reading
         assert reading is not None
         parser = self._parser
+        site = self.site
+        reading.target = self._target
+        reading.headers = self._headers
         reading.method = parser.get_method()
-        reading.version = parser.get_http_version()
-        reading.keep_alive = parser.should_keep_alive()
-        if self._waiting or self.exchange is not None:
+        reading.version = _VERSIONS.get(parser.get_http_version(), b"")
+        reading.keep_alive = keep = parser.should_keep_alive()
+        reading.is_plain = keep and reading.method != b"HEAD"
+        if self.exchange is not None or self._waiting:
             self._pause_reading()
-        head = _Head(reading)
-        if sum(map(len, reading.headers)) > self.site.limits.head_bytes:
-            self._refuse(431, "RequestHeaderFieldsTooLargeException", f"The request head is over {self.site.limits.head_bytes} bytes.")
-            return
-        reading.id = head.id or self.site.ids.fresh()
-        reading.content_type = head.content_type
-        problem = _problem(reading, head, self.site.limits.body_bytes)
+        problem = _oversize(reading, site.limits, self._fed) or _examine(reading)
+        if not reading.id:
+            reading.id = site.ids.fresh()
         if problem is not None:
             self._refuse(*problem)
             return
-        reading.plan = self.site.plan(reading.method, reading.target)
-        if head.length >= self.site.limits.arena_bytes:
-            self._reserve(reading, head)
-        elif head.expects:
+        if reading.length > site.limits.body_bytes:
+            self._refuse(*_too_large(site.limits.body_bytes))
+            return
+        reading.plan = site.plan(reading.method, reading.target)
+        if reading.length >= site.limits.arena_bytes:
+            self._reserve(reading)
+        elif reading.expects:
             self._invite(reading)
 
     def on_body(self, data: bytes) -> None:
@@ -250,13 +249,14 @@ class Connection(asyncio.BufferedProtocol):
         """The request is whole."""
         if self._continuing:
             self._continuing = False
-        elif self._parser.should_upgrade():
-            return  # its body follows, see `_without_upgrade`
         reading = self._reading
         if self._ended or reading is None:
             return
+        if reading.upgrade and self._parser.should_upgrade():
+            return  # its body follows, see `_without_upgrade`
         self._reading = None
-        self._give_up_waiting()  # it fitted into what came with its head
+        if self._budget_wait:
+            self._give_up_waiting()  # it fitted into what came with its head
         if not reading.keep_alive:
             self._ended = True  # what follows a last request is ignored
         if self.exchange is None and not self._waiting and not self._paused:
@@ -268,27 +268,26 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- bodies ------------------------------------------------------------------------------------------------------
 
-    def _reserve(self, reading: Exchange, head: _Head) -> None:
+    def _reserve(self, reading: Exchange) -> None:
         """See that there is memory for a large body before it is read."""
-        if self.site.budget.take(head.length):
-            reading.reserved = head.length
-            self._place(reading, head.length, head.expects)
-        elif head.length > self.site.budget.total:
+        if self.site.budget.take(reading.length):
+            reading.reserved = reading.length
+            self._place(reading)
+        elif reading.length > self.site.budget.total:
             self._refuse(413, "RequestTooLargeException", f"The body is over {self.site.budget.total} bytes (setting request_memory_bytes).")
         else:
             self._pause_reading()
             self._budget_wait = True
-            self.site.budget.wait(head.length, self._granted)
+            self.site.budget.wait(reading.length, self._granted)
 
     def _granted(self) -> None:
         """The memory for the body that is being read is there now."""
         reading = self._reading
         assert reading is not None
         self._budget_wait = False
-        head = _Head(reading)
-        reading.reserved = head.length
+        reading.reserved = reading.length
         self._since = self.site.loop.time()
-        self._place(reading, head.length, head.expects)
+        self._place(reading)
         if reading.slot is not None:
             self._body_left = len(reading.slot.view) - reading.received
         self._next()
@@ -298,16 +297,16 @@ class Connection(asyncio.BufferedProtocol):
             self._budget_wait = False
             self.site.budget.give_up(self._granted)
 
-    def _place(self, reading: Exchange, length: int, expects: bool) -> None:
+    def _place(self, reading: Exchange) -> None:
         """Receive a large body for a handler straight into the arena of its model, if there is room."""
         model = reading.plan.model if reading.plan is not None else None
         if model is not None and model.arena is not None and not reading.content_type.lower().startswith(_FORMS):
-            slot = model.arena.take(length)
+            slot = model.arena.take(reading.length)
             if slot is not None:
                 slot.view[: reading.received] = b"".join(reading.chunks)
                 reading.chunks.clear()
                 reading.slot = slot
-        if expects:
+        if reading.expects:
             self._invite(reading)
 
     def _grow(self, reading: Exchange) -> None:
@@ -338,10 +337,12 @@ class Connection(asyncio.BufferedProtocol):
         now = site.loop.time()
         if site.access is not None:
             site.access.write(
-                f'{self.peer} "{exchange.method.decode("latin-1")} {exchange.target.decode("latin-1")} HTTP/{exchange.version}" '
-                f"{status} {int((now - exchange.started) * 1e3)}"
+                b'%s "%s %s HTTP/%s" %d %d'
+                % (self._peer, exchange.method, exchange.target, exchange.version, status, (now - exchange.started) * 1e3)
             )
-        exchange.free()
+        if exchange.reserved or exchange.slot is not None:
+            exchange.free()
+        exchange.request = None  # it refers to the exchange, and a cycle would have to wait for the garbage collector
         self.exchange = None
         self._since = now
         if not keep:
@@ -386,8 +387,10 @@ class Connection(asyncio.BufferedProtocol):
         """Answer what cannot be read to its end, after the requests before it, and close."""
         self._ended = True
         reading = self._reading or Exchange(self, self.site.loop.time())
+        reading.target = reading.target or self._target
         reading.id = reading.id or self.site.ids.fresh()
         reading.method = reading.method or b"GET"
+        reading.version = reading.version or b"1.1"
         reading.target = (reading.target or b"/")[:1024]
         reading.keep_alive = False
         reading.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), reason=phrase(status)))
@@ -442,60 +445,78 @@ class Connection(asyncio.BufferedProtocol):
         self._transport.abort()
 
 
-class _Head:
-    """What the server itself needs to know of a request's headers."""
+_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
+_HOST, _LENGTH, _TYPE, _ENCODING, _EXPECT, _ID, _UPGRADE = range(7)
+_INTERESTING = {
+    b"host": _HOST,
+    b"content-length": _LENGTH,
+    b"content-type": _TYPE,
+    b"transfer-encoding": _ENCODING,
+    b"expect": _EXPECT,
+    b"x-request-id": _ID,
+    b"upgrade": _UPGRADE,
+}
 
-    __slots__ = ("content_type", "encodings", "expects", "hosts", "id", "length", "unknown_expectation")
-
-    def __init__(self, exchange: Exchange) -> None:
-        self.content_type = b""
-        self.encodings: list[bytes] = []
-        self.expects = False
-        self.unknown_expectation = False
-        self.hosts = 0
-        self.id = b""
-        self.length = 0
-        headers = exchange.headers
-        for at in range(0, len(headers), 2):
-            name = headers[at].lower()
-            if name in _INTERESTING:
-                self._note(name, headers[at + 1])
-
-    def _note(self, name: bytes, value: bytes) -> None:
-        if name == b"host":
-            self.hosts += 1
-        elif name == b"content-length":
-            self.length = int(value)
-        elif name == b"content-type":
-            self.content_type = value
-        elif name == b"transfer-encoding":
-            self.encodings.append(value.strip().lower())
-        elif name == b"expect":
-            self.expects = value.strip().lower() == b"100-continue"
-            self.unknown_expectation = not self.expects
-        elif len(value) <= 128 and value and _ID_CHARACTERS.issuperset(value):
-            self.id = value
+Problem = tuple[int, str, str]
+"""Why a request is refused: status, type and message."""
 
 
-_INTERESTING = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"expect", b"x-request-id"})
-
-
-def _too_large(limit: int) -> tuple[int, str, str]:
+def _too_large(limit: int) -> Problem:
     return 413, "RequestTooLargeException", f"The request body is over the limit of {limit} bytes (setting max_request_size)."
 
 
-def _problem(exchange: Exchange, head: _Head, body_limit: int) -> tuple[int, str, str] | None:
-    """Why a request cannot be served, from its head alone: status, type and message of the refusal."""
-    if exchange.version not in ("1.1", "1.0"):
+def _long_head(limits: Limits) -> Problem:
+    return 431, "RequestHeaderFieldsTooLargeException", f"The request head is over {limits.head_bytes} bytes."
+
+
+def _oversize(exchange: Exchange, limits: Limits, received: int) -> Problem | None:
+    """Why a head of which `received` bytes have come is too large."""
+    if len(exchange.target) > limits.target_bytes:
+        return 414, "RequestUriTooLongException", f"The request target is over {limits.target_bytes} bytes."
+    if len(exchange.headers) > 2 * limits.header_count:
+        return 431, "RequestHeaderFieldsTooLargeException", f"The request has over {limits.header_count} header fields."
+    if received > limits.head_bytes and sum(map(len, exchange.headers)) > limits.head_bytes:
+        return _long_head(limits)
+    return None
+
+
+def _examine(exchange: Exchange) -> Problem | None:
+    """Note what the server needs to know of a request's headers; why it cannot be served, if it cannot."""
+    hosts = 0
+    problem: Problem | None = None
+    headers = iter(exchange.headers)
+    for name, value in zip(headers, headers, strict=True):
+        kind = _INTERESTING.get(name.lower())
+        if kind is None:
+            continue
+        if kind == _HOST:
+            hosts += 1
+        elif kind == _LENGTH:
+            exchange.length = int(value)
+        elif kind == _TYPE:
+            exchange.content_type = value
+        else:
+            problem = _note(exchange, kind, value) or problem
+    if not exchange.version:
         return 505, "HttpVersionNotSupportedException", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
-    if head.encodings and (head.encodings != [b"chunked"] or exchange.version == "1.0"):
-        return 501, "NotImplementedException", "The only transfer coding that is understood is chunked, in HTTP/1.1."
-    if head.hosts != 1 and (exchange.version == "1.1" or head.hosts):
+    if hosts != 1 and (hosts or exchange.version == b"1.1"):
         return 400, "BadRequestException", "An HTTP/1.1 request needs exactly one Host header."
     if exchange.method == b"CONNECT":
         return 405, "MethodNotAllowedException", "CONNECT is not served here."
-    if head.unknown_expectation:
-        return 417, "ExpectationFailedException", "The only expectation that is understood is 100-continue."
-    if head.length > body_limit:
-        return _too_large(body_limit)
+    return problem
+
+
+def _note(exchange: Exchange, kind: int, value: bytes) -> Problem | None:
+    """Note one of the rarer headers; why it cannot be served."""
+    if kind == _ENCODING:
+        fits = exchange.version == b"1.1" and value.strip().lower() == b"chunked" and not exchange.chunked
+        exchange.chunked = True
+        return None if fits else (501, "NotImplementedException", "The only transfer coding that is understood is chunked, once, in HTTP/1.1.")
+    if kind == _EXPECT:
+        exchange.expects = value.strip().lower() == b"100-continue"
+        return None if exchange.expects else (417, "ExpectationFailedException", "The only expectation that is understood is 100-continue.")
+    if kind == _UPGRADE:
+        exchange.upgrade = True
+    elif 0 < len(value) <= 128 and _ID_CHARACTERS.issuperset(value):
+        exchange.id = value
     return None

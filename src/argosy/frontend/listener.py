@@ -88,7 +88,7 @@ class Listener:
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new, answer what has been received, and end every connection; at the latest after `timeout_s` seconds."""
         self.stop_accepting()
-        self.site.draining = True
+        self.site.drain()
         if not self._connections:
             return
         await asyncio.sleep(min(_GRACE_S, timeout_s))

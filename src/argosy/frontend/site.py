@@ -154,11 +154,20 @@ class Site:
     cors: tuple[tuple[str, str], ...] = ()
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False
-    """The server stops: replies close their connections. Written by the listener."""
+    """The server stops: replies close their connections. Written by `drain`."""
+    is_special: bool = False
+    """Whether replies need more than the usual headers. Follows from `cors` and `draining`."""
     receive: memoryview = field(default_factory=lambda: memoryview(bytearray(_RECEIVE)))
     """Where every connection receives: what arrives is parsed before the next read."""
     _routes: dict[tuple[bytes, bytes], Plan] = field(default_factory=dict)
     _generation: int = -1
+
+    def __post_init__(self) -> None:
+        self.is_special = bool(self.cors)
+
+    def drain(self) -> None:
+        """The server stops."""
+        self.draining = self.is_special = True
 
     def plan(self, method: bytes, target: bytes) -> Plan:
         """What to do with a request for `target`. Plans of predictions are kept until the registry changes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator
 
 from argosy import wire
 
@@ -30,13 +29,13 @@ class Page:
         """Jobs with this seq or a higher one have not reached the handler."""
         return self._word(wire.BEGUN)
 
-    def unsent(self) -> Iterator[wire.Answer]:
-        """Answers that the worker finished and may not have sent. Stops at anything that is not one: the worker died writing it."""
+    def unsent(self) -> list[wire.Answer]:
+        """Answers that the worker finished and may not have sent. None if it left anything else there."""
         length = min(self._word(wire.OUTBOX), wire.OUTBOX_SIZE)
         try:
-            yield from wire.read_answers(self._map[wire.PAGE_SIZE : wire.PAGE_SIZE + length])
+            return wire.read_answers(self._map[wire.PAGE_SIZE : wire.PAGE_SIZE + length])
         except wire.WireError:
-            return
+            return []
 
     def cancel(self, seq: int) -> None:
         """Tell the worker that nobody waits for job `seq`."""

@@ -10,6 +10,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from argosy.errors import ArgosyError, ErrorCode
 
@@ -52,6 +53,7 @@ class Reaper:
         self._loop = loop
         self._known: dict[int, Process] = {}
         self._active = False
+        self._before: Any = signal.SIG_DFL
 
     def __repr__(self) -> str:
         return f"<Reaper {len(self._known)} processes>"
@@ -60,13 +62,14 @@ class Reaper:
         """Adopt orphans from now on and reap what ends. Only the main thread can do that."""
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        self._loop.add_signal_handler(signal.SIGCHLD, self.collect)
+        # uvloop keeps SIGCHLD from add_signal_handler for subprocesses of its own, of which there are none
+        self._before = signal.signal(signal.SIGCHLD, lambda *_: self._loop.call_soon_threadsafe(self.collect))
         self._active = True
 
     def stop(self) -> None:
         """Kill and reap whatever child is still there."""
         if self._active:
-            self._loop.remove_signal_handler(signal.SIGCHLD)
+            signal.signal(signal.SIGCHLD, self._before)
             self._active = False
             kill_children()
 
