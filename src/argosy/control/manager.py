@@ -136,7 +136,7 @@ class Manager:
 
         A synchronous call returns when all of them are loaded. When it fails, or is cancelled, nothing of the model stays. An asynchronous one
         leaves workers that fail to load trying again. Raises `ArgosyError`: what the store and `make_spec` raise, CONFLICT when the name is taken,
-        LOAD_FAILED or OUT_OF_MEMORY with the handler's words in `detail`.
+        LOAD_FAILED or OUT_OF_MEMORY whose cause is what the handler said.
         """
         check_request(request)
         wanted = self._config.default_workers_per_model if request.initial_workers is None else request.initial_workers
@@ -287,11 +287,12 @@ class Manager:
         return entry
 
     async def _start(self, entry: _Entry, min_workers: int, max_workers: int) -> None:
-        """Scale while nobody waits: a failure is logged, the workers keep trying."""
+        """Scale while nobody waits: the workers keep trying, and the supervisor has logged why they could not load."""
         try:
-            await _scaled(entry.model, min_workers, max_workers)
+            await entry.model.scale(min_workers, max_workers)
         except ArgosyError as error:
-            _LOG.error("Model %s: %s. %s", entry.model.spec.name, error.message, error.detail)
+            if error.code not in _LOAD_FAILURES:
+                _LOG.warning("Model %s: %s", entry.model.spec.name, error.message)
 
     def _close(self, entry: _Entry, drain_s: float) -> asyncio.Task[None]:
         """The one task that closes the model; the first caller's time limit counts."""
@@ -349,10 +350,10 @@ class Manager:
 
 
 async def _scaled(model: Model, min_workers: int, max_workers: int) -> None:
-    """Scale and wait. Failures to load say so in one text; the handler's own words are their detail."""
+    """Scale and wait. Failures to load say so in one text; what the handler said is their cause."""
     try:
         await model.scale(min_workers, max_workers)
     except ArgosyError as error:
         if error.code not in _LOAD_FAILURES:
             raise
-        raise ArgosyError(error.code, NOT_STARTED, detail="\n".join(filter(None, (error.message, error.detail)))) from error
+        raise ArgosyError(error.code, NOT_STARTED, detail=error.detail) from error

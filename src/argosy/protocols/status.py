@@ -110,14 +110,17 @@ def _told(error: ArgosyError, message: str, detail: Detail) -> dict[str, str]:
     """The further fields of a failure."""
     if detail is Detail.NONE:
         return {}
-    cause = error.message if error.message != message else _last_line(error.detail)
+    cause = _cause(error, message)
     more = {"cause": cause} if cause else {}
     if detail is Detail.TRACEBACK and error.detail:
         more["traceback"] = error.detail
     return more
 
 
-def _last_line(text: str) -> str:
-    """The last line of a traceback, which names the exception."""
-    lines = text.strip().splitlines()
-    return lines[-1].strip() if lines else ""
+def _cause(error: ArgosyError, message: str) -> str:
+    """What really went wrong, when `message` does not say it: the failure behind this one, else the last line of the traceback."""
+    if isinstance(error.__cause__, ArgosyError):
+        return error.__cause__.message
+    lines = error.detail.strip().splitlines()
+    last = lines[-1].strip() if lines else ""
+    return last or (error.message if error.message != message else "")

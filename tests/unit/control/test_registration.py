@@ -1,0 +1,75 @@
+"""How a request, a manifest and the configuration become one registered model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from argosy.config import Config
+from argosy.control.registration import Interpreters, RegisterRequest, check_request, default_name, make_spec
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.store.manifest import Manifest
+from argosy.supervisor.spec import ModelSpec
+from fakes.serving import manifest
+
+FOLDER = Path("/models/m")
+PYTHONS = Interpreters("/opt/python", {"python3": "/usr/bin/python3"}.get)
+
+
+def made(request: RegisterRequest, found: Manifest, config: Config | None = None, startup_name: str | None = None) -> ModelSpec:
+    return make_spec(request, found, FOLDER, config or Config(), PYTHONS, startup_name)
+
+
+def test_manifest_decides_what_the_request_leaves_open() -> None:
+    """Name, handler and runtime come from the manifest, limits from the configuration."""
+    spec = made(RegisterRequest("m.mar"), manifest("m", "svc:run", "python3"), Config(preload_model=True, startup_timeout_s=5.0))
+    assert (spec.name, spec.handler, spec.runtime, spec.interpreter) == ("m", "svc:run", "python3", "/usr/bin/python3")
+    assert (spec.url, spec.directory, spec.preload, spec.startup_timeout_s, spec.response_timeout_s) == ("m.mar", FOLDER, True, 5.0, 7200.0)
+    assert not spec.loaded_at_startup
+
+
+def test_request_beats_manifest_and_configuration() -> None:
+    """Everything that a request says counts."""
+    request = RegisterRequest("u", "n", "h:f", "python", 4, 250, response_timeout_s=77.0, preload=False)
+    spec = made(request, manifest("m", "svc:run", "python3"), Config(preload_model=True))
+    assert (spec.name, spec.handler, spec.runtime, spec.interpreter) == ("n", "h:f", "python", "/opt/python")
+    assert (spec.batch_size, spec.max_batch_delay_ms, spec.response_timeout_s, spec.preload) == (4, 250, 77.0, False)
+
+
+def test_defaults_fill_in() -> None:
+    """A model without a manifest is served with the operator's handler, which may lie anywhere, under the name of the start."""
+    spec = made(RegisterRequest("u"), Manifest(), Config(default_service_handler="/opt/handlers/service.py:handle"), "named")
+    assert (spec.name, spec.handler, spec.manifest, spec.loaded_at_startup) == ("named", "/opt/handlers/service.py:handle", None, True)
+
+
+def test_numbers_below_their_range_are_the_least_possible() -> None:
+    """Batches have at least one job and no negative delay."""
+    spec = made(RegisterRequest("u", batch_size=-5, max_batch_delay_ms=-1), manifest())
+    assert (spec.batch_size, spec.max_batch_delay_ms) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "text"), [("python2", "not supported"), ("python3", "no program python3 on the PATH")], ids=["python2", "python3"])
+def test_missing_interpreters_are_named(runtime: str, text: str) -> None:
+    """A runtime that nothing here can run is refused at once, with what to do."""
+    with pytest.raises(ArgosyError, match=text) as caught:
+        make_spec(RegisterRequest("u"), manifest(runtime=runtime), FOLDER, Config(), Interpreters("/opt/python", lambda _: None))
+    assert caught.value.code is ErrorCode.INVALID_MODEL
+
+
+@pytest.mark.parametrize("runtime", ["ruby", "PYTHON", ""])
+def test_unknown_runtimes_are_the_requests_fault(runtime: str) -> None:
+    """Only the three known words, in lower case, are runtimes."""
+    with pytest.raises(ArgosyError, match=f"^Invalid RuntimeType value: {runtime}$") as caught:
+        check_request(RegisterRequest("u", runtime=runtime))
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+@pytest.mark.parametrize(("url", "name"), [
+    ("no name-1.2.mar", "no_name_1_2"), ("okay", "okay"), ("_under dir", "_under_dir"), ("sub/okay.model", "okay"), ("a.b", "a_b"),
+    ("https://host/x.mar", "x"), ("folder/", "folder"),
+])  # fmt: skip
+def test_start_names_come_from_the_url(url: str, name: str) -> None:
+    """The last part of the url, without the suffix of an archive, in word characters."""
+    assert default_name(url) == name
