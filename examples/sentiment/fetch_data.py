@@ -74,7 +74,7 @@ def read(archive: Path) -> list[Review]:
     try:
         with zipfile.ZipFile(archive) as outer, tarfile.open(fileobj=io.BytesIO(outer.read(_only(outer.namelist(), INNER_ARCHIVE)))) as inner:
             ratings = inner.extractfile(_only(inner.getnames(), RATINGS))
-            lines = ratings.read().decode("utf-8").splitlines() if ratings else []
+            lines = ratings.read().decode("utf-8").split("\n") if ratings else []
         rows = [line.split("\t") for line in lines if line.strip()]
         reviews = [Review(text.strip(), float(rating)) for _number, rating, text in rows]
     except (zipfile.BadZipFile, tarfile.TarError, KeyError, ValueError) as error:
