@@ -1,0 +1,64 @@
+"""`argosy config`: what the settings are, where they come from, whether a file is right."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+
+from argosy.cli.options import fail, with_settings
+from argosy.config import Loaded, declarations, load_config, read_host
+from argosy.config.reference import show
+
+
+@click.group("config", short_help="Show and check settings.")
+def config_command() -> None:
+    """Show and check settings."""
+
+
+@config_command.command("show")
+@click.option("--origin", is_flag=True, help="Also say where each value comes from.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
+@with_settings
+def show_command(origin: bool, output: str, config_file: str | None, settings: Mapping[str, str]) -> None:
+    """Print every setting as a server started here would see it."""
+    with fail():
+        loaded = load_config(settings, os.environ, Path.cwd(), config_file=config_file, host=read_host())
+    if output == "json":
+        click.echo(json.dumps({name: _entry(value, where, origin) for name, value, where in rows(loaded)}, indent=2))
+    else:
+        for name, value, where in rows(loaded):
+            click.echo(f"{name}={value}" + (f"  # {where}" if origin else ""))
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)
+
+
+def _entry(value: str, where: str, origin: bool) -> object:
+    return {"value": value, "origin": where} if origin else value
+
+
+def rows(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
+    """Name, value as text and origin of every setting that has an effect; secrets are not shown."""
+    for name, (setting, default) in declarations().items():
+        if setting.needless:
+            continue
+        value = getattr(loaded.config, name)
+        where = loaded.origins.get(name, "default" if value == default or not setting.unset else setting.unset)
+        yield name, "***" if setting.secret and value and value != default else show(value), where
+
+
+@config_command.command("check")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+def check_command(file: str) -> None:
+    """Check FILE as a server would read it; exit status 1 if a server would not start."""
+    with fail():
+        environ = {name: value for name, value in os.environ.items() if name != "MMS_CONFIG_FILE"}
+        loaded = load_config({}, environ, Path.cwd(), config_file=file)
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}")
+    for note in loaded.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"{file}: {len(loaded.origins)} settings, no error")

@@ -1,0 +1,40 @@
+"""What the commands of `argosy` have in common: settings on the command line, and how a failure ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from argosy.errors import ArgosyError
+
+
+@contextmanager
+def fail() -> Iterator[None]:
+    """A domain error in the block is shown in one line, with its detail below, and ends the process with status 1."""
+    try:
+        yield
+    except ArgosyError as error:
+        click.echo(f"argosy: {error.message}", err=True)
+        if error.detail and error.detail != error.message:
+            click.echo(error.detail, err=True)
+        raise SystemExit(1) from None
+
+
+def with_settings(function: Callable[..., None]) -> Callable[..., None]:
+    """Add `--config FILE` and `--set NAME=VALUE`, given to the command as `config_file` and `settings`."""
+    function = click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Any setting; may be repeated.")(function)
+    return click.option("--config", "config_file", metavar="FILE", help="Configuration file. Default: config.properties, if there is one.")(function)
+
+
+def _pairs(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> Any:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{text} is not NAME=VALUE")
+        pairs[name.strip()] = value
+    return pairs
