@@ -230,6 +230,61 @@ def test_quickstart_works_twice(tmp_path: Path) -> None:
         environment["PIP_NO_INDEX"] = "1"
 
 
+FAKE_SERVER = """#!{python}
+import http.server, re, signal, sys
+config = open(sys.argv[sys.argv.index("--mms-config") + 1]).read()
+print("the fake server speaks", flush=True)
+if "{mode}" == "broken":
+    sys.exit(3)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7 if "{mode}" == "untidy" else 0))
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.reply(b"Healthy")
+    def do_POST(self):
+        self.reply(b"You said " + self.rfile.read(int(self.headers["Content-Length"])))
+    def reply(self, body):
+        self.send_response(500 if "{mode}" == "failing" and self.command == "POST" else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+port = int(re.search(r"inference_address=.*:(\\d+)", config)[1])
+http.server.HTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+def try_model(folder: Path, mode: str, expected: str) -> subprocess.CompletedProcess[str]:
+    """Runs the trial against a server that answers with what it is told."""
+    server = folder / "multi-model-server"
+    server.write_text(FAKE_SERVER.format(python=sys.executable, mode=mode))
+    server.chmod(0o755)
+    command = [sys.executable, str(EXAMPLES / "try_model.py"), "--bin", str(folder), "--model-store", str(folder), "--model", "m=m.mar"]
+    return subprocess.run([*command, "--path", "/predictions/m", "--ask", "good film", expected], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected", "says"),
+    [
+        ("broken", "good", "the server ended"),
+        ("well", "bad", "should hold bad"),
+        ("failing", "good", "HTTP Error 500"),
+        ("untidy", "good", "ended with status 7"),
+    ],
+)
+def test_a_trial_that_fails_says_why(tmp_path: Path, mode: str, expected: str, says: str) -> None:
+    """A server that breaks, answers wrongly or ends badly fails the trial, with the reason and the server's log."""
+    result = try_model(tmp_path, mode, expected)
+    assert result.returncode == 1
+    assert says in result.stderr
+    assert "the fake server speaks" in result.stderr
+
+
+def test_a_trial_shows_question_and_answer(tmp_path: Path) -> None:
+    """A server that answers as expected passes; the reader sees what to type."""
+    result = try_model(tmp_path, "well", "good")
+    assert result.returncode == 0, result.stderr
+    assert "-d 'good film'\nYou said good film\n" in result.stdout
+
+
 @pytest.fixture(scope="module")
 def paddle_handler() -> Any:
     """The handler module of the PaddlePaddle example; it needs no PaddlePaddle before it is initialized."""
