@@ -78,6 +78,11 @@ class InferenceDialect:
     def __repr__(self) -> str:
         return f"<InferenceDialect {len(self._known)} paths known>"
 
+    @property
+    def first_segments(self) -> list[str]:
+        """What paths may begin with, model names aside."""
+        return [*self._firsts, *self._observability.routes]
+
     def route(self, method: str, path: str, query: str) -> Action:
         """What a request asks for.
 
