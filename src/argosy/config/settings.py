@@ -21,6 +21,8 @@ class Target:
 
     name: str | None
     url_or_path: str
+    handler: str | None = None
+    """The handler, where the target itself does not name one."""
 
     def __str__(self) -> str:
         return self.url_or_path if self.name is None else f"{self.name}={self.url_or_path}"

@@ -125,6 +125,7 @@ class Manager:
         self._entries: dict[str, _Entry] = {}
         self._reserved: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._first_loads: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
         return f"<Manager {len(self._entries)} models, {len(self._reserved)} being registered, {len(self._tasks)} tasks>"
@@ -165,6 +166,12 @@ class Manager:
         openings = [self._spawn(self._open(target.url_or_path, trusted=True)) for target in listed]
         for target, opening in zip(listed, openings, strict=True):
             await self._load_target(target, opening, workers)
+
+    async def loaded_at_startup(self) -> None:
+        """Returns when every model that `load_at_startup` registered has loaded, or failed to load, for the first time."""
+        while self._first_loads:
+            await asyncio.wait({self._first_loads[-1]})
+            self._first_loads.pop()
 
     # the others
 
@@ -244,7 +251,7 @@ class Manager:
         return await self._add_or_release(request, opened)
 
     async def _load_target(self, target: Target, opening: asyncio.Task[_Opened], workers: int) -> None:
-        request = RegisterRequest(target.url_or_path, name=target.name)
+        request = RegisterRequest(target.url_or_path, name=target.name, handler=target.handler)
         try:
             entry = await self._add_or_release(request, await opening, startup_name=default_name(target.url_or_path))
         except ArgosyError as error:
@@ -252,7 +259,7 @@ class Manager:
             self.startup.failed[str(target)] = error.message
             self.startup.pending.discard(str(target))
             return
-        self._spawn(self._first_load(target, entry, workers))
+        self._first_loads.append(self._spawn(self._first_load(target, entry, workers)))
 
     async def _first_load(self, target: Target, entry: _Entry, workers: int) -> None:
         try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
+import operator
 from collections import deque
 from collections.abc import Callable
 
@@ -104,7 +106,16 @@ class Dispatcher:
     It owns what is in flight. Every admitted request ends once: `respond` or `fail` of its sink is called, or nobody waits for it any more.
     """
 
-    def __init__(self, name: str, queue: JobQueue, policy: Policy, counters: Counters, loop: asyncio.AbstractEventLoop, timeout_s: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        queue: JobQueue,
+        policy: Policy,
+        counters: Counters,
+        loop: asyncio.AbstractEventLoop,
+        timeout_s: float,
+        on_batch: Callable[[str, int, bytes], None] | None = None,
+    ) -> None:
         self.name = name
         self.queue = queue
         self.policy = policy
@@ -113,6 +124,8 @@ class Dispatcher:
         self.timeout_s = timeout_s
         self.job_us = UNKNOWN_US
         self.running = 0
+        self._on_batch = on_batch
+        self._batch: list[tuple[int, bytes, bool]] = []
         self._free: list[WorkerLane] = []
         self._busy: list[WorkerLane] = []
         self._scheduled = False
@@ -191,18 +204,20 @@ class Dispatcher:
 
     def answered(self, lane: WorkerLane, data: Buffer) -> None:
         """Settle the jobs that `data` answers. Raises `wire.WireError` on an answer that was not asked for."""
-        seq = -1
-        busy_us = 0
+        answers = wire.read_answers(data)
+        if not answers:
+            raise wire.WireError("a message without answers")
         jobs = lane.jobs
-        for answer in wire.read_answers(data):
-            seq, _, _, _, _, busy_us, _, _, _ = answer
-            job = jobs.pop(seq, None)
+        for answer in answers:
+            job = jobs.pop(answer[0], None)
             if job is None:
-                raise wire.WireError(f"an answer to job {seq}, which it does not have")
+                raise wire.WireError(f"an answer to job {answer[0]}, which it does not have")
             self.running -= 1
             self._settle(job, answer)
-        if seq < 0:
-            raise wire.WireError("a message without answers")
+            self._count(job, answer)
+        seq, busy_us = answer[0], answer[5]
+        if self._batch:
+            self._count_batches()
         job_us = busy_us / max(1, self.policy.batch_size)
         self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
         lane.progress(seq, self.loop.time())
@@ -217,7 +232,6 @@ class Dispatcher:
     def _settle(self, job: Request, answer: wire.Answer) -> None:
         if job.slot is not None:
             job.slot.release()
-        self.counters.handler_us += answer.busy_us
         if job.state is _SETTLED:  # nobody waits any more
             _uncancel(job)
             return
@@ -233,6 +247,31 @@ class Dispatcher:
             job.sink.respond(Response(status, body, phrase, wire.read_headers(headers) if headers else None))
         except Exception:  # the job boundary: one client's trouble must not reach the link
             _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))
+
+    def _count(self, job: Request, answer: wire.Answer) -> None:
+        """Every answer tells the time of its whole batch; a batch counts once."""
+        counters = self.counters
+        if self.policy.batch_size == 1:
+            counters.batches += 1
+            counters.handler_us += answer[5]
+            if self._on_batch is not None and not answer[2]:
+                self._on_batch(self.name, answer[5], job.id)
+        else:
+            self._batch.append((answer[5], job.id, answer[2]))
+
+    def _count_batches(self) -> None:
+        """Group the answers of one message: those of a batch are neighbours and have the same time."""
+        for busy_us, group in itertools.groupby(self._batch, key=operator.itemgetter(0)):
+            members = list(group)
+            size = self.policy.batch_size
+            for first in range(0, len(members), size):
+                batch = members[first : first + size]
+                self.counters.batches += 1
+                self.counters.handler_us += busy_us
+                ids = b",".join(id for _, id, failed in batch if not failed)
+                if self._on_batch is not None and ids:
+                    self._on_batch(self.name, busy_us, ids)
+        self._batch.clear()
 
     def fail(self, job: Request, error: ArgosyError) -> None:
         """Settle a job that has no answer."""

@@ -29,7 +29,9 @@ class ServedModel:
         queue_size: int,
         arena_size: int,
         next_gpu: Callable[[], int | None],
+        on_batch: Callable[[str, int, bytes], None] | None = None,
     ) -> None:
+        """`on_batch` is told of each batch that a handler was called with: model, microseconds, request ids joined by commas."""
         self.spec = spec
         self.counters = Counters()
         self.min_workers = 0
@@ -37,7 +39,7 @@ class ServedModel:
         self._loop = around.loop
         self.arena = Arena(arena_size, f"argosy-{spec.name}") if arena_size > 0 else None
         self._queue = JobQueue(queue_size)
-        self.dispatcher = Dispatcher(spec.name, self._queue, policy, self.counters, around.loop, spec.response_timeout_s)
+        self.dispatcher = Dispatcher(spec.name, self._queue, policy, self.counters, around.loop, spec.response_timeout_s, on_batch)
         self.pool = Pool(spec, around, number, self.arena, self.dispatcher.offer, next_gpu)
         self._closing = False
 

@@ -19,6 +19,7 @@ from argosy.store.unpack import is_tar
 
 _ARCHIVES = (".mar", ".model")
 _TARS = (".tar.gz", ".tgz")
+_LOCAL = "file://"
 
 
 class Repository:
@@ -41,16 +42,23 @@ class Repository:
     def locate(self, url: str, *, trusted: bool = False) -> Location:
         """The files of the model at that url; a folder of the store is used in place and never changed.
 
-        `trusted` says that the operator named the url (command line, configuration): it may then be downloaded from anywhere.
+        `trusted` says that the operator named the url (command line, configuration): it may then be downloaded from anywhere, or be
+        `file://` and a path outside the store.
         Raises `ArgosyError`: MODEL_NOT_FOUND, INVALID_MODEL, FORBIDDEN, DOWNLOAD_FAILED, STORAGE_FULL, INTERNAL; then nothing stays on disk.
         """
         try:
+            if trusted and url.startswith(_LOCAL):
+                return self._at(Path(url[len(_LOCAL) :]), url)
             return self._download(url, trusted) if is_remote(url) else self._find(url)
         except OSError as error:
             raise ArgosyError(ErrorCode.INTERNAL, f"Failed to save model: {url}", detail=str(error)) from error
 
     def _find(self, url: str) -> Location:
-        path = self._in_store(url)
+        return self._at(self._in_store(url), url)
+
+    def _at(self, path: Path, url: str) -> Location:
+        if not path.exists():
+            raise _not_found(f"Model not found: {path}")
         if path.is_dir():
             return Location(model_folder(path))
         with _open_regular(path, url) as archive:

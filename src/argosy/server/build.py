@@ -1,0 +1,217 @@
+"""Builds the parts of a server and joins them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import argosy
+from argosy.config import Config, Target, default_start_workers, read_host, run_program, usable_gpus
+from argosy.control.manager import Manager
+from argosy.control.registration import Interpreters
+from argosy.dataplane.batcher import Policy
+from argosy.dataplane.registry import Registry
+from argosy.dataplane.served import ServedModel
+from argosy.frontend.listener import Listener
+from argosy.frontend.site import Budget, HttpCounters, Limits, LineSink, Site
+from argosy.logs import Logs
+from argosy.metrics.exposition import Exposition
+from argosy.metrics.host import Host
+from argosy.protocols.endpoint import Dialect
+from argosy.protocols.management import Access, ManagementDialect, SharedDialect
+from argosy.protocols.mms import InferenceDialect
+from argosy.protocols.observability import Observability, model_figures
+from argosy.protocols.status import Detail
+from argosy.server.environment import worker_environment
+from argosy.server.reports import Reports
+from argosy.server.tls import tls_context
+from argosy.store.address import AddressPolicy
+from argosy.store.cache import Cache
+from argosy.store.download import Downloader, DownloadLimits
+from argosy.store.manifest import read_manifest
+from argosy.store.repository import Repository, scan_store
+from argosy.store.tree import Limits as UnpackLimits
+from argosy.supervisor.member import Surroundings
+from argosy.supervisor.process import Reaper
+from argosy.supervisor.spec import ModelSpec
+
+_log = logging.getLogger("argosy.server")
+MMS_VERSION = "1.1.11"
+"""What handlers read as the version of the server: that of the Multi Model Server whose contract they rely on."""
+_FIRST_NUMBER = 9000
+_ARENA_BYTES = 256 * 1024 * 1024
+_FRAME_EXTRA = 1024 * 1024
+_FILE_THREADS = 8
+
+
+@dataclass(slots=True)
+class Parts:
+    """A server, built and not started. `run` starts the parts in this order and stops them in reverse."""
+
+    config: Config
+    logs: Logs
+    loop: asyncio.AbstractEventLoop
+    reaper: Reaper
+    repository: Repository
+    executor: ThreadPoolExecutor
+    registry: Registry
+    manager: Manager
+    inference: Listener
+    management: Listener
+    """The same object as `inference` when they share an address."""
+    reports: Reports
+    start_workers: int
+    start_workers_reason: str
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Each listener once."""
+        return [self.inference] if self.inference is self.management else [self.inference, self.management]
+
+    def start_targets(self, targets: Sequence[Target]) -> list[Target]:
+        """What is loaded at start: what was asked for by hand, else what the configuration lists. Raises `ArgosyError` INVALID_CONFIG."""
+        if targets:
+            return list(targets)
+        if self.config.loads_all:
+            return [Target(None, url) for url in scan_store(self.config.model_store)] if self.config.model_store is not None else []
+        return list(self.config.start_targets)
+
+
+class _Gpus:
+    """Deals GPUs to workers in turn, beginning with number 1 as MMS does."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._last = 0
+
+    def next(self) -> int | None:
+        """The GPU of the next worker; None without GPUs."""
+        if not self.count:
+            return None
+        self._last += 1
+        return self._last % self.count
+
+
+def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
+    """Build everything; nothing is bound or started yet, but the temporary folder is taken. Raises `ArgosyError` INVALID_CONFIG."""
+    machine = read_host()
+    gpus = _Gpus(usable_gpus(config, run_program))
+    workers, reason = default_start_workers(config, machine, gpus.count)
+    reaper, registry, host, http = Reaper(loop), Registry(), Host(), HttpCounters()
+    executor = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="argosy-files")
+    tls = tls_context(config) if config.uses_tls else None
+    repository = _repository(config)
+    around = _surroundings(config, logs, loop, reaper)
+    make_model = _model_maker(config, logs, around, gpus.next)
+    manager = Manager(registry, config, repository, read_manifest, make_model, executor, Interpreters(sys.executable, shutil.which))
+    exposition = Exposition(lambda: model_figures(registry), lambda: _responses(http), host, argosy.__version__)
+    sites: list[Site] = []
+    observability = Observability(
+        registry, manager.startup, exposition, ping_always_200=config.ping_policy == "mms", is_draining=lambda: any(site.draining for site in sites)
+    )
+    budget = Budget(config.request_memory_bytes)
+
+    def listener(dialect: Dialect, address: Any) -> Listener:
+        access: LineSink | None = logs.access if config.access_log else None
+        site = Site(loop, dialect, registry, _limits(config), budget, http, access, _cors(config))
+        sites.append(site)
+        return Listener(address, site, tls if address.scheme == "https" else None)
+
+    speaks_inference = InferenceDialect(registry, observability, error_detail=Detail(config.error_detail))
+    access_rules = Access(config.management_token, config.cors_allowed_origin, config.management_address.is_loopback)
+    speaks_management = ManagementDialect(manager, observability, access_rules, host.resident_bytes)
+    if config.is_one_listener:
+        inference = management = listener(SharedDialect(speaks_inference, speaks_management), config.inference_address)
+    else:
+        inference = listener(speaks_inference, config.inference_address)
+        management = listener(speaks_management, config.management_address)
+    reports = Reports(loop, logs, host, http, config.metric_time_interval)
+    return Parts(config, logs, loop, reaper, repository, executor, registry, manager, inference, management, reports, workers, reason)
+
+
+def _repository(config: Config) -> Repository:
+    patterns = [pattern.pattern for pattern in config.allowed_urls]
+    guarded = config.management_address.is_loopback or config.management_token is not None
+    policy = AddressPolicy(patterns if patterns or not guarded else None)
+    cache = Cache(config.temp_dir / f".argosy-{os.getuid()}", UnpackLimits(total_bytes=config.max_archive_bytes))
+    return Repository(config.model_store, cache, Downloader(policy, DownloadLimits(max_bytes=config.max_archive_bytes)))
+
+
+def _surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, reaper: Reaper) -> Surroundings:
+    def output(model: str, worker: str, stream: str, line: bytes) -> None:
+        logs.output.write(f"W-{worker}-{model}-{stream}", line.decode("utf-8", "replace"), is_error=stream == "stderr")
+
+    def metrics(model: str, lines: str) -> None:
+        for line in lines.splitlines():
+            logs.model_metrics.write(line)
+
+    options = {
+        "decode_input": config.decode_input_request,
+        "server_name": "MMS",
+        "server_version": MMS_VERSION,
+        "error_detail": "traceback",
+        "max_response_size": config.max_response_size,
+        "swallow_initialize_errors": False,
+    }
+    environ = dict(os.environ)
+    return Surroundings(
+        loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, config.max_response_size + _FRAME_EXTRA, time.time
+    )
+
+
+def _model_maker(
+    config: Config, logs: Logs, around: Surroundings, next_gpu: Callable[[], int | None]
+) -> Callable[[ModelSpec], ServedModel]:
+    numbers = iter(range(_FIRST_NUMBER, 1 << 62))
+    arena = min(_ARENA_BYTES, config.request_memory_bytes) if hasattr(os, "memfd_create") else 0
+    prediction_time = _prediction_time(logs) if logs.model_metrics.enabled else None
+
+    def make(spec: ModelSpec) -> ServedModel:
+        policy = Policy(max(1, spec.batch_size), max(0, spec.max_batch_delay_ms) / 1e3, config.max_coalesced_jobs, float(config.target_message_us))
+        return ServedModel(spec, around, next(numbers), policy, config.job_queue_size, arena, next_gpu, prediction_time)
+
+    return make
+
+
+def _prediction_time(logs: Logs) -> Callable[[str, int, bytes], None]:
+    """Logs how long the handler took for a batch."""
+    hostname, write, clock = socket.gethostname(), logs.model_metrics.write, time.time
+
+    def told(model: str, micros: int, ids: bytes) -> None:
+        write(
+            f"PredictionTime.Milliseconds:{micros / 1000:.2f}|#ModelName:{model},Level:Model|#hostname:{hostname},"
+            f"requestID:{ids.decode('latin-1')},timestamp:{int(clock())}"
+        )
+
+    return told
+
+
+def _limits(config: Config) -> Limits:
+    return Limits(
+        body_bytes=config.max_request_size,
+        header_timeout_s=config.header_timeout_s,
+        body_timeout_s=config.body_timeout_s,
+        idle_timeout_s=config.idle_timeout_s,
+        connections=config.max_connections or 1000,
+        arena_bytes=max(1, config.arena_threshold_bytes),
+    )
+
+
+def _cors(config: Config) -> tuple[tuple[str, str], ...]:
+    if config.cors_allowed_origin is None:
+        return ()
+    values = (("origin", config.cors_allowed_origin), ("methods", config.cors_allowed_methods), ("headers", config.cors_allowed_headers))
+    return tuple((f"access-control-allow-{name}", value) for name, value in values if value)
+
+
+def _responses(http: HttpCounters) -> dict[str, int]:
+    return {"1xx": http.informational, "2xx": http.successful, "3xx": http.redirected, "4xx": http.client_errors, "5xx": http.server_errors}

@@ -1,0 +1,29 @@
+"""The environment that worker processes get."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from argosy.config import Config
+from argosy.supervisor.spec import ModelSpec
+
+_DEFAULTS = {"OMP_NUM_THREADS": "1", "MXNET_USE_OPERATOR_TUNING": "0"}
+
+
+def worker_environment(spec: ModelSpec, config: Config, environ: Mapping[str, str]) -> dict[str, str]:
+    """The server's own environment without the variables that `blacklist_env_vars` hides, and with what handlers of MMS expect.
+
+    `PYTHONPATH` is the folder of the handler, the server's own search path, and the model's folder, in this order.
+    """
+    hidden = config.blacklist_env_vars
+    env = {name: value for name, value in environ.items() if hidden is None or hidden.fullmatch(name) is None}
+    for name, value in _DEFAULTS.items():
+        env.setdefault(name, value)
+    env["MMS_DECODE_INPUT_REQUEST"] = "true" if config.decode_input_request else "false"
+    module = spec.handler.partition(":")[0]
+    first = module.rpartition("/")[0] if "/" in module else module
+    parts = [first, env.get("PYTHONPATH", ""), str(spec.directory)]
+    env["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)
+    env["PYTHONUNBUFFERED"] = env.get("PYTHONUNBUFFERED", "1")
+    return env

@@ -1,0 +1,68 @@
+"""What the server reports by itself: log lines flushed in bulk, counts of replies, the machine's figures."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+from argosy.frontend.site import HttpCounters
+from argosy.logs import Logs
+from argosy.metrics.host import Host
+
+_FLUSH_S = 0.1
+_COUNTS_EVERY = 10
+
+
+class Reports:
+    """Writes to `logs` on a timer from `start` to `stop`."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, logs: Logs, host: Host, http: HttpCounters, interval_s: int) -> None:
+        self._loop = loop
+        self._logs = logs
+        self._host = host
+        self._http = http
+        self._interval_s = interval_s
+        self._hostname = socket.gethostname()
+        self._told = (0, 0, 0)
+        self._turn = 0
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def __repr__(self) -> str:
+        return f"<Reports every {self._interval_s} s>"
+
+    def start(self) -> None:
+        """Report now and from now on."""
+        self._timers = [self._loop.call_soon(self._flush), self._loop.call_soon(self._measure)]  # type: ignore[list-item]  # both can be cancelled
+
+    def stop(self) -> None:
+        """Write what is left and stop."""
+        for timer in self._timers:
+            timer.cancel()
+        self._count()
+        self._logs.flush()
+
+    def _flush(self) -> None:
+        self._turn += 1
+        if self._turn % _COUNTS_EVERY == 0:
+            self._count()
+        self._logs.flush()
+        self._timers[0] = self._loop.call_later(_FLUSH_S, self._flush)
+
+    def _count(self) -> None:
+        """Replies by class since the last time; a class without any is not mentioned."""
+        http = self._http
+        others = http.informational + http.redirected
+        counts = (http.successful, http.client_errors, http.server_errors + others)
+        for name, now, before in zip(("2XX", "4XX", "5XX"), counts, self._told, strict=True):
+            if now != before:
+                self._logs.metrics.write(f"Requests{name}.Count:{now - before}|{self._suffix()}")
+        self._told = counts
+
+    def _suffix(self) -> str:
+        return f"#Level:Host|#hostname:{self._hostname},timestamp:{int(time.time())}"
+
+    def _measure(self) -> None:
+        for metric in self._host.system_metrics():
+            self._logs.metrics.write(f"{metric.name}.{metric.unit}:{round(metric.value, 1)}|{self._suffix()}")
+        self._timers[1] = self._loop.call_later(self._interval_s, self._measure)

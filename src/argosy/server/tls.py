@@ -1,0 +1,71 @@
+"""The TLS context of a listener, from PEM files or a key store."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tempfile
+from pathlib import Path
+
+from argosy.config import Config
+from argosy.errors import ArgosyError, ErrorCode
+
+
+def tls_context(config: Config) -> ssl.SSLContext:
+    """TLS 1.2 and 1.3 with the configured key. Raises `ArgosyError` INVALID_CONFIG that names the file and what is wrong with it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if config.private_key_file is not None and config.certificate_file is not None:
+        _load_pem(context, config.certificate_file, config.private_key_file)
+    elif config.keystore is not None:
+        _load_keystore(context, config.keystore, config.keystore_pass, config.keystore_type)
+    else:
+        raise _wrong("https needs private_key_file and certificate_file, or keystore.")
+    return context
+
+
+def _load_pem(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    for name, path in (("certificate_file", certificate), ("private_key_file", key)):
+        if not path.is_file():
+            raise _wrong(f"{name} not found: {path}")
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except (ssl.SSLError, OSError, ValueError) as error:
+        raise _wrong(f"private_key_file {key} and certificate_file {certificate} cannot be used: {error}") from error
+
+
+def _no_password() -> str:
+    raise ValueError("the key is encrypted; decrypt it with: openssl pkey -in KEY -out PLAIN")
+
+
+def _load_keystore(context: ssl.SSLContext, path: Path, password: str, kind: str) -> None:
+    if kind.upper() not in ("PKCS12", "P12", "PFX"):
+        raise _wrong(
+            f"keystore {path} of type {kind} cannot be read; convert it with: "
+            f"keytool -importkeystore -srckeystore {path.name} -destkeystore {path.stem}.p12 -deststoretype PKCS12"
+        )
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.serialization import pkcs12
+    except ImportError as error:
+        raise _wrong(f"keystore {path} needs an optional package; install it with: pip install 'argosy[keystore]'") from error
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(path.read_bytes(), password.encode())
+    except OSError as error:
+        raise _wrong(f"keystore {path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise _wrong(f"keystore {path} cannot be opened with keystore_pass: {error}") from error
+    if key is None or certificate is None:
+        raise _wrong(f"keystore {path} holds no private key with a certificate")
+    chain = b"".join(item.public_bytes(serialization.Encoding.PEM) for item in (certificate, *others))
+    plain = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    # the ssl module reads keys from files only; this one is ours alone and gone at once
+    with tempfile.NamedTemporaryFile(prefix="argosy-", suffix=".pem") as file:
+        os.fchmod(file.fileno(), 0o600)
+        file.write(plain + chain)
+        file.flush()
+        context.load_cert_chain(file.name)
+
+
+def _wrong(message: str) -> ArgosyError:
+    return ArgosyError(ErrorCode.INVALID_CONFIG, message)
