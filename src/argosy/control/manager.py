@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from argosy.config import Config, Target
-from argosy.control.registration import Interpreters, RegisterRequest, check_request, default_name, make_spec
+from argosy.control.registration import Interpreters, RegisterRequest, check_request, make_spec
 from argosy.dataplane.model import Model
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.manifest import Manifest
+from argosy.store.repository import default_name
 from argosy.supervisor.spec import ModelSpec
 
 _LOG = logging.getLogger(__name__)

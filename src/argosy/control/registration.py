@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,14 +49,6 @@ def check_runtime(runtime: str | None) -> None:
     """Raises `ArgosyError` INVALID_REQUEST for a runtime that does not exist; None is fine."""
     if runtime is not None and runtime not in RUNTIMES:
         raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Invalid RuntimeType value: {runtime[:100]}")
-
-
-def default_name(url: str) -> str:
-    """The name of a start-up model that has none: the last part of its url, without the archive suffix, in word characters."""
-    last = url.rstrip("/").rpartition("/")[2]
-    if ".mar" in last or ".model" in last:
-        last = last[: last.rindex(".")]
-    return re.sub(r"\W", "_", last, flags=re.ASCII)
 
 
 def make_spec(

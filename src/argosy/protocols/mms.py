@@ -14,8 +14,6 @@ from argosy.protocols.json_layout import dumps
 from argosy.protocols.observability import Observability
 from argosy.protocols.status import Detail, error_reply, not_allowed, not_found
 
-_KEPT_ROUTES = 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Route:
@@ -69,14 +67,13 @@ class InferenceDialect:
         self._observability = observability
         self._error_detail = error_detail
         self._description = dumps(openapi.description([openapi.INFERENCE]))
-        self._known: dict[str, Predict] = {}
         self._firsts: dict[str, Callable[[str, str, list[str], str], Action]] = {
             "ping": self._ping, "api-description": self._describe, "predictions": self._predictions, "invocations": self._invocations,
             "models": self._invoke,
         }  # fmt: skip
 
     def __repr__(self) -> str:
-        return f"<InferenceDialect {len(self._known)} paths known>"
+        return f"<InferenceDialect of {self._registry!r}>"
 
     @property
     def first_segments(self) -> list[str]:
@@ -89,9 +86,6 @@ class InferenceDialect:
         Raises `ArgosyError`: RESOURCE_NOT_FOUND, METHOD_NOT_ALLOWED, INVALID_REQUEST for a prediction without a model. Whether the model exists is
         found out later, except for OPTIONS.
         """
-        known = self._known.get(path)
-        if known is not None and method != "OPTIONS":
-            return known
         action = self.find(method, path, query)
         if action is None:
             raise not_found()
@@ -108,7 +102,7 @@ class InferenceDialect:
         if first is not None and (parts[0] != "models" or parts[2:] == ["invoke"] or parts[1:] == ["predict"]):
             return first(method, path, parts, query)
         if len(parts) == 2 and parts[1] == "predict":
-            return self._predict(method, path, parts[0], True)
+            return self._named(method, parts[0])
         return None
 
     def error_reply(self, error: ArgosyError, request_id: str) -> HttpReply:
@@ -124,13 +118,13 @@ class InferenceDialect:
     def _predictions(self, method: str, path: str, parts: list[str], query: str) -> Action:
         if len(parts) < 2:
             raise not_found()
-        return self._predict(method, path, parts[1], False)
+        return self._named(method, parts[1], with_query=False)
 
     def _invoke(self, method: str, path: str, parts: list[str], query: str) -> Action:
         if len(parts) != 3:
             # a model called predict cannot be described where both APIs share an address: the path looks like a prediction
             raise not_found()
-        return self._predict(method, path, parts[1], True) if parts[1] else self._unnamed(method, "")
+        return self._named(method, parts[1]) if parts[1] else self._unnamed(method, "")
 
     def _invocations(self, method: str, path: str, parts: list[str], query: str) -> Action:
         if len(parts) > 1:
@@ -146,12 +140,6 @@ class InferenceDialect:
         if name is None:
             raise ArgosyError(ErrorCode.INVALID_REQUEST, "Parameter model_name is required.")
         return self._named(method, name)
-
-    def _predict(self, method: str, path: str, name: str, with_query: bool) -> Action:
-        action = self._named(method, name, with_query)
-        if isinstance(action, Predict) and len(self._known) < _KEPT_ROUTES and name in self._registry:
-            self._known[path] = action
-        return action
 
     def _named(self, method: str, name: str, with_query: bool = True) -> Action:
         return Call(lambda _: self._describe_model(name)) if method == "OPTIONS" else Predict(name, with_query)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from argosy.config import Config
-from argosy.control.registration import Interpreters, RegisterRequest, check_request, default_name, make_spec
+from argosy.control.registration import Interpreters, RegisterRequest, check_request, make_spec
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.manifest import Manifest
 from argosy.supervisor.spec import ModelSpec
@@ -64,12 +64,3 @@ def test_unknown_runtimes_are_the_requests_fault(runtime: str) -> None:
     with pytest.raises(ArgosyError, match=f"^Invalid RuntimeType value: {runtime}$") as caught:
         check_request(RegisterRequest("u", runtime=runtime))
     assert caught.value.code is ErrorCode.INVALID_REQUEST
-
-
-@pytest.mark.parametrize(("url", "name"), [
-    ("no name-1.2.mar", "no_name_1_2"), ("okay", "okay"), ("_under dir", "_under_dir"), ("sub/okay.model", "okay"), ("a.b", "a_b"),
-    ("https://host/x.mar", "x"), ("folder/", "folder"),
-])  # fmt: skip
-def test_start_names_come_from_the_url(url: str, name: str) -> None:
-    """The last part of the url, without the suffix of an archive, in word characters."""
-    assert default_name(url) == name

@@ -136,14 +136,6 @@ def test_ping_takes_everything(method: str, path: str) -> None:
     assert get(dialect(), method, path).body == b'{\n  "status": "Healthy"\n}\n'
 
 
-def test_only_models_that_exist_are_remembered() -> None:
-    """Paths of unknown models cost no memory."""
-    api = dialect()
-    for name in ("okay", "nosuch", "okay"):
-        api.route("POST", f"/predictions/{name}", "")
-    assert repr(api) == "<InferenceDialect 1 paths known>"
-
-
 def test_failures_keep_the_exception_unless_allowed() -> None:
     """`error_detail` decides what a client sees."""
     error = ArgosyError(ErrorCode.HANDLER_FAILED, "Prediction failed", detail="KeyError: 'a'")
