@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urljoin
@@ -106,14 +107,11 @@ class _Attempt:
         target = self._policy.check(self._url, trusted=self._trusted)
         for _ in range(self._limits.redirects):
             connection = _Connection(target, self._limits.idle_s)
-            try:
-                response = self._ask(connection, target, file.tell())
+            with closing(connection), self._ask(connection, target, file.tell()) as response:
                 if response.status not in _REDIRECTS:
                     self._receive(response, file)
                     return
                 target = self._next(target, response)
-            finally:
-                connection.close()
         raise _failed(self._url, "", f"more than {self._limits.redirects} redirections")
 
     def _ask(self, connection: _Connection, target: Target, offset: int) -> http.client.HTTPResponse:
