@@ -39,9 +39,9 @@ class Question:
 def serving(command: list[str], config: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The server while the block runs; whatever happens, it is stopped. Raises `TrialError` if it does not end well when asked to."""
     (folder / "config.properties").write_text(config, encoding="ascii")
-    # settings for the reader's own server do not reach this one, and with a temporary folder of its own it leaves that server alone
+    # settings for the reader's own server do not reach this one, and with temporary files of its own it leaves that server alone
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ARGOSY_", "MMS_"))}
-    environment["TMPDIR"] = str(folder)
+    environment.update(TMPDIR=str(folder), LOG_LOCATION=str(folder / "logs"), METRICS_LOCATION=str(folder / "logs"))
     with open(folder / "server.log", "wb") as log:
         server = subprocess.Popen(
             [*command, "--mms-config", str(folder / "config.properties")],

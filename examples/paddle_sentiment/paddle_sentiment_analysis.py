@@ -34,8 +34,8 @@ def split_words(text: str) -> list[str]:
 
 
 def review_text(row: dict[str, Any]) -> str:
-    """The text of one request: its body, or the form field `data`. Raises `BadReviewError`."""
-    value = row.get("body", row.get("data"))
+    """The text of one request: the field `data` of a form or a query, else the body. Raises `BadReviewError`."""
+    value = row.get("data", row.get("body"))
     if isinstance(value, (bytes, bytearray)):
         try:
             value = value.decode("utf-8")

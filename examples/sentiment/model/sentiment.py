@@ -22,11 +22,11 @@ def terms(text: str) -> list[str]:
 
 
 def review_text(row: dict[str, Any]) -> str:
-    """The review in one request: the body or the form field `data`; text, bytes in UTF-8, or JSON `"…"` or `{"text": "…"}`.
+    """The review in one request: the field `data` of a form or a query, else the body; text, bytes in UTF-8, or JSON `"…"` or `{"text": "…"}`.
 
     Raises `ValueError` with a message for the client.
     """
-    value = row.get("body", row.get("data"))
+    value = row.get("data", row.get("body"))
     if isinstance(value, dict):
         value = value.get("text")
     if isinstance(value, (bytes, bytearray, memoryview)):
