@@ -151,7 +151,7 @@ class Context:
     def metrics(self, metrics: Any) -> None:
         self._metrics = metrics
 
-    def _processor(self, idx: int) -> RequestProcessor:
+    def __processor(self, idx: int) -> RequestProcessor:
         if self._request_processor is None:
             raise IndexError("there is no request while the model loads")
         return self._request_processor[idx]
@@ -162,11 +162,11 @@ class Context:
 
     def get_request_header(self, idx: int, key: str) -> Any:
         """The value of a header as the client wrote its name; None if it is not there."""
-        return self._processor(idx).get_request_property(key)
+        return self.__processor(idx).get_request_property(key)
 
     def get_all_request_header(self, idx: int) -> Dict[str, Any]:
         """All headers of a request, and `{"content-type": …}` for each input parameter."""
-        return self._processor(idx).get_request_properties()
+        return self.__processor(idx).get_request_properties()
 
     def set_response_content_type(self, idx: int, value: str) -> None:
         """The media type of an answer; without it the answer names none."""
@@ -178,12 +178,12 @@ class Context:
 
     def get_response_status(self, idx: int) -> Tuple[Any, Any]:
         """Status and reason phrase of an answer."""
-        processor = self._processor(idx)
+        processor = self.__processor(idx)
         return processor.get_response_status_code(), processor.get_response_status_phrase()
 
     def set_response_status(self, code: int = 200, phrase: str = "", idx: int = 0) -> None:
         """Answer one request with this status (100 to 999); note the order of the arguments."""
-        self._processor(idx).report_status(code, phrase)
+        self.__processor(idx).report_status(code, phrase)
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
         """Answer every request of the batch with this status."""
@@ -192,11 +192,11 @@ class Context:
 
     def get_response_headers(self, idx: int) -> Dict[Any, Any]:
         """The headers that were set on an answer."""
-        return self._processor(idx).get_response_headers()
+        return self.__processor(idx).get_response_headers()
 
     def set_response_header(self, idx: int, key: str, value: str) -> None:
         """Set a header of an answer; a second value of one name replaces the first. A value with a line break fails the request."""
-        self._processor(idx).add_response_property(key, value)
+        self.__processor(idx).add_response_property(key, value)
 
 
 class CallContext(Context):

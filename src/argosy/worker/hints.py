@@ -202,7 +202,7 @@ def _generic(hint: Any, place: str) -> Converter:
         return _list_of(converter(arguments[0], place), tuple if origin is tuple else list)
     if origin in _MAPPINGS and arguments[0] is str:
         return _dict_of(converter(arguments[1], place))
-    raise UnknownHint("{} cannot be made from an input as {}; use str, bytes, numbers, dict, list or a dataclass".format(place, hint_name(hint)))
+    raise UnknownHint("{} cannot be {}; an input is str, bytes, a number, dict, list or a dataclass".format(place, hint_name(hint)))
 
 
 def hint_name(hint: Any) -> str:

@@ -1,0 +1,190 @@
+"""Frames and records: what is written is read, and nothing else is."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given, strategies
+
+from argosy import wire
+from argosy.testing.worker import job_record
+
+TEXT = strategies.text(strategies.characters(codec="utf-8"), max_size=20)
+ID = strategies.text(strategies.characters(codec="ascii"), min_size=1, max_size=20)
+VALUE = TEXT.map(lambda text: text.replace("\0", ""))
+
+
+@given(strategies.lists(strategies.tuples(VALUE, VALUE), max_size=8))
+def test_headers_come_back(pairs: list[tuple[str, str]]) -> None:
+    """Names and values in order, repeated ones too."""
+    block = wire.header_block(pairs)
+    assert wire.read_headers(block) == ([] if block == b"" else pairs)
+
+
+def test_header_with_a_nul_is_refused() -> None:
+    """It would split the block."""
+    with pytest.raises(wire.WireError):
+        wire.header_block([("a", "b\0c")])
+
+
+def test_header_without_a_value_is_refused() -> None:
+    """A cut block is seen."""
+    with pytest.raises(wire.WireError):
+        wire.read_headers(b"a\0b\0c")
+
+
+@given(strategies.lists(strategies.tuples(TEXT, TEXT, strategies.binary(max_size=30)), max_size=5))
+def test_parts_come_back(parts: list[tuple[str, str, bytes]]) -> None:
+    """Names, types and values in order."""
+    block = wire.parts_block(parts)
+    for whole in (block, memoryview(block)):
+        assert [(name, kind, bytes(value)) for name, kind, value in wire.read_parts(whole)] == parts
+
+
+@given(strategies.binary(min_size=1, max_size=40), strategies.data())
+def test_cut_parts_are_refused(value: bytes, data: strategies.DataObject) -> None:
+    """Wherever the block ends too early."""
+    block = wire.parts_block([("name", "type", value)])
+    cut = data.draw(strategies.integers(1, len(block) - 1))
+    with pytest.raises(wire.WireError):
+        list(wire.read_parts(block[:cut]))
+
+
+@pytest.mark.parametrize("part", [("n" * 65536, "", b""), ("", "t" * 65536, b"")])
+def test_part_with_an_endless_name_is_refused(part: tuple[str, str, bytes]) -> None:
+    """Its length does not fit its field."""
+    with pytest.raises(wire.WireError):
+        wire.parts_block([part])
+
+
+@given(strategies.lists(strategies.tuples(ID, strategies.binary(max_size=50)), max_size=8))
+def test_jobs_come_back(jobs: list[tuple[str, bytes]]) -> None:
+    """Every field of each record."""
+    data = b"".join(
+        job_record(seq, body, "a/b", id=id, headers=[("H", "v")], parts=[("p", "", b"1")], timeout_ms=seq) for seq, (id, body) in enumerate(jobs)
+    )
+    found = wire.read_jobs(memoryview(data), len(jobs))
+    expected = [(seq, seq, id, body) for seq, (id, body) in enumerate(jobs)]
+    assert [(job.seq, job.timeout_ms, job.id, bytes(job.body or b"")) for job in found] == expected
+    for job in found:
+        assert (job.content_type, wire.read_headers(job.headers)) == ("a/b", [("H", "v")])
+        assert (job.arena_offset, job.body_length) == (-1, len(job.body or b""))
+        assert list(wire.read_parts(job.parts)) == [("p", "", b"1")]
+
+
+def test_job_without_body_and_job_in_the_arena() -> None:
+    """Neither has bytes in the frame."""
+    data = job_record(1, None) + job_record(2, arena=(0, 9)) + job_record(3, b"x")
+    bodies = [(job.body, job.arena_offset, job.body_length) for job in wire.read_jobs(memoryview(data), 3)]
+    assert bodies == [(None, -1, 0), (None, 0, 9), (memoryview(b"x"), -1, 1)]
+
+
+@given(strategies.integers(0, 3), strategies.integers(-60, 60))
+def test_jobs_that_do_not_fill_their_frame_are_refused(count: int, change: int) -> None:
+    """Too few records, too many, or cut ones."""
+    record = job_record(1, b"abc", "t/p")
+    data = (record * 2 + b"x" * change) if change >= 0 else (record * 2)[:change]
+    if data == record * count:
+        assert len(wire.read_jobs(memoryview(data), count)) == count
+        return
+    with pytest.raises(wire.WireError):
+        wire.read_jobs(memoryview(data), count)
+
+
+@given(strategies.lists(strategies.tuples(TEXT, strategies.binary(max_size=20), strategies.binary(max_size=50), strategies.booleans()), max_size=6))
+def test_answers_come_back(answers: list[tuple[str, bytes, bytes, bool]]) -> None:
+    """Answers and failures in order."""
+    data = b"".join(
+        wire.failure_record(seq, 11, phrase, detail="why", status=444, busy_us=7)
+        if failed
+        else wire.answer_record(seq, 200, body, phrase=phrase.encode(), headers=headers, busy_us=7)
+        for seq, (phrase, headers, body, failed) in enumerate(answers)
+    )
+    expected = [
+        wire.Answer(seq, True, True, 444, 11, 7, phrase, b"why", b"") if failed else wire.Answer(seq, True, False, 200, 0, 7, phrase, headers, body)
+        for seq, (phrase, headers, body, failed) in enumerate(answers)
+    ]
+    assert list(wire.read_answers(data)) == expected
+    assert list(wire.read_answers(memoryview(data))) == expected
+
+
+@given(strategies.integers(1, wire.ANSWER.size + 5))
+def test_cut_answer_is_refused(size: int) -> None:
+    """Nothing is made of half a record."""
+    with pytest.raises(wire.WireError):
+        list(wire.read_answers(wire.answer_record(1, 200, b"abcdef")[:size]))
+
+
+def feed(reader: wire.FrameReader, data: bytes, step: int) -> list[tuple[int, int, int, int, bytes]]:
+    """The frames that a reader cuts from data which comes in pieces."""
+    found = []
+    at = 0
+    while at < len(data):
+        space = reader.space()
+        size = min(step, len(space), len(data) - at)
+        space[:size] = data[at : at + size]
+        reader.filled(size)
+        at += size
+        while (frame := reader.next()) is not None:
+            found.append((frame.kind, frame.flags, frame.count, frame.id, bytes(frame.data)))
+    return found
+
+
+FRAMES = strategies.lists(
+    strategies.tuples(
+        strategies.sampled_from(sorted(wire.KINDS)),
+        strategies.integers(0, 65535),
+        strategies.integers(0, 65535),
+        strategies.integers(0, 2**64 - 1),
+        strategies.binary(max_size=60),
+    ),
+    max_size=8,
+)
+
+
+@given(FRAMES, strategies.integers(1, 100))
+def test_frames_come_back_however_they_are_cut(frames: list[tuple[int, int, int, int, bytes]], step: int) -> None:
+    """The stream has no boundaries of its own."""
+    data = b"".join(wire.frame(kind, body, flags=flags, count=count, id=id) for kind, flags, count, id, body in frames)
+    reader = wire.FrameReader()
+    assert feed(reader, data, step) == frames
+    assert repr(reader) == "<FrameReader 0 bytes waiting>"
+
+
+@pytest.mark.parametrize("step", [4093, 300_000, 1 << 23])
+def test_large_frames_come_back(step: int) -> None:
+    """Larger than the buffer, one behind the other, with small ones between."""
+    bodies = [b"a" * 100, b"b" * 1_000_000, b"", b"c" * 5_000_000, b"d" * 250_000, b"e" * 250_000]
+    data = b"".join(wire.frame_header(wire.HEAD, len(body), id=place) + body for place, body in enumerate(bodies))
+    assert [(id, body) for _, _, _, id, body in feed(wire.FrameReader(), data, step)] == list(enumerate(bodies))
+
+
+def test_buffer_shrinks_after_a_large_frame() -> None:
+    """One upload does not hold its memory for ever."""
+    reader = wire.FrameReader()
+    feed(reader, wire.frame(wire.HEAD, b"x" * 8_000_000), 1 << 20)
+    assert len(reader.space()) < 1_000_000
+
+
+def test_frame_over_the_limit_is_refused_before_it_comes() -> None:
+    """The header is enough to know."""
+    with pytest.raises(wire.WireError, match="over the limit of 10"):
+        feed(wire.FrameReader(limit=10), wire.frame_header(wire.HEAD, 11), 100)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_what_is_no_frame_is_refused(position: int) -> None:
+    """Magic, version and kind are looked at."""
+    data = bytearray(wire.frame(wire.STOP))
+    data[position] ^= 0x5A
+    with pytest.raises(wire.WireError, match="not a frame"):
+        feed(wire.FrameReader(), bytes(data), 100)
+
+
+def test_shared_page_has_room_for_everything() -> None:
+    """Words, cancel bytes and outbox do not overlap, and the sizes of the fixed parts are what both sides think."""
+    assert 8 * (wire.OUTBOX + 1) <= wire.CANCEL_OFFSET
+    assert wire.CANCEL_OFFSET + wire.CANCEL_SLOTS <= wire.PAGE_SIZE
+    assert wire.MAX_JOBS <= wire.CANCEL_SLOTS
+    assert (wire.HEADER.size, wire.JOB.size, wire.ANSWER.size, struct.calcsize("<HHI")) == (20, 42, 30, wire.PART.size)

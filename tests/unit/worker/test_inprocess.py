@@ -1,0 +1,85 @@
+"""A handler in the calling process: for the tests of its author."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import argosy
+from argosy.errors import ArgosyError
+from argosy.handler import InvalidInput, PredictionException
+
+WriteModel = Callable[..., Path]
+TYPED = "def predict(text: str, n: int = 1) -> dict:\n    return {'text': text * n}\n"
+OLD = """
+from mms.service import PredictionException
+def handle(data, context):
+    if data is None:
+        return None
+    if data[0].get("body") == "no":
+        raise PredictionException("no", 404)
+    context.set_response_status(201, "Made")
+    return [[d, context.get_request_header(i, "Accept")] for i, d in enumerate(data)]
+"""
+
+
+def test_typed_handler_is_called(model: WriteModel) -> None:
+    """The result is what the handler returned, not its bytes."""
+    loaded = argosy.load(str(model(TYPED) / "svc.py"))
+    assert loaded.predict({"text": "ab", "n": 2}) == {"text": "abab"}
+    assert loaded.predict(text="q") == {"text": "q"}
+    assert repr(loaded).startswith("<LoadedHandler typed of ")
+    with pytest.raises(InvalidInput, match="lacks text"):
+        loaded.predict({})
+    loaded.close()
+
+
+def test_old_handler_is_called(model: WriteModel) -> None:
+    """With a context, and its exceptions come through as they are."""
+    loaded = argosy.load(f"{model(OLD)}/svc.py:handle")
+    assert loaded.predict("text", headers={"Accept": "a/b"}) == [{"body": "text"}, "a/b"]
+    assert loaded.predict(b"raw")[0] == {"body": bytearray(b"raw")}
+    assert loaded.predict([1])[0] == {"body": [1]}
+    assert loaded.last.get_response_status_code() == 201
+    assert len(loaded.predict_batch(["a", "b"])) == 2
+    with pytest.raises(PredictionException):
+        loaded.predict("no")
+
+
+def test_folder_with_a_manifest_names_its_handler(model: WriteModel) -> None:
+    """The model's name and manifest are in the context."""
+    folder = model("def go(data, context):\n    return [context.model_name] * len(data or [])\n")
+    (folder / "MAR-INF").mkdir()
+    (folder / "MAR-INF" / "MANIFEST.json").write_text(json.dumps({"model": {"modelName": "mm", "handler": "svc:go"}}))
+    assert argosy.load(str(folder)).predict("x") == "mm"
+
+
+@pytest.mark.parametrize(("expression", "words"), [("'x'", "Invalid model predict output"), ("[]", "mismatched")])
+def test_result_that_is_no_answer(model: WriteModel, expression: str, words: str) -> None:
+    """It fails as it would in the server."""
+    loaded = argosy.load(str(model(f"def handle(data, context):\n    return {expression}\n") / "svc.py"))
+    with pytest.raises(ArgosyError, match=words):
+        loaded.predict("x")
+
+
+def test_exception_at_an_index_is_raised(model: WriteModel) -> None:
+    """For one input; a batch shows it in its place."""
+    loaded = argosy.load(str(model("def handle(data, context):\n    return [ValueError('bad') for d in data or []]\n") / "svc.py"))
+    with pytest.raises(ValueError, match="bad"):
+        loaded.predict("x")
+    assert [type(result) for result in loaded.predict_batch(["x", "y"])] == [ValueError, ValueError]
+
+
+def test_broken_handler_says_why(model: WriteModel) -> None:
+    """As the server would report it."""
+    with pytest.raises(ArgosyError, match=r"could not be loaded: SyntaxError"):
+        argosy.load(str(model("def handle(:\n") / "svc.py"))
+
+
+def test_package_has_nothing_else() -> None:
+    """A wrong name is an AttributeError, as of any module."""
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = argosy.lode

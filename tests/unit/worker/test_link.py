@@ -1,0 +1,116 @@
+"""The worker's end of the link: outbox, progress words, broken frames."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from argosy import wire
+from argosy.errors import ErrorCode
+from argosy.testing.worker import SHARED_BYTES, FakeServer, Outcome
+from argosy.worker.link import Link, LinkClosed
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """A server's end with ordinary memory as the shared page."""
+    server = FakeServer(memoryview(bytearray(SHARED_BYTES)))
+    server.sock.settimeout(30)
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def link(server: FakeServer) -> Link:
+    """The worker's end of it."""
+    return Link(server.worker_end, server.page)
+
+
+def test_answers_wait_in_the_outbox_until_they_are_flushed(server: FakeServer, link: Link) -> None:
+    """The server could read them there if the worker died now; afterwards the outbox is empty."""
+    link.answer(1, 200, b"one", 5)
+    assert server.outbox() == []
+    link.publish()
+    link.answer(2, 404, b"two", 6, b"No", b"a\0b")
+    link.fail(3, ErrorCode.CANCELLED, "gone", "why")
+    link.publish()
+    waiting = server.outbox()
+    assert [(answer.seq, answer.failed) for answer in waiting] == [(1, False), (2, False), (3, True)]
+    assert repr(link).startswith("<Link 3 answers")
+    link.flush()
+    assert server.outbox() == []
+    assert server.collect(Outcome(), 3) == Outcome(answers=waiting, heads=[3])
+
+
+def test_progress_words_tell_what_runs(server: FakeServer, link: Link) -> None:
+    """First job of the batch, and the one after its last."""
+    link.start(17, 21)
+    assert server.words() == (17, 21, 0)
+
+
+def test_cancel_byte_is_of_one_job(server: FakeServer, link: Link) -> None:
+    """The byte of a sequence number is reused only after all others."""
+    server.cancel(wire.CANCEL_SLOTS + 5)
+    assert [link.is_cancelled(seq) for seq in (4, 5, 6)] == [False, True, False]
+
+
+def test_full_outbox_is_flushed_first(server: FakeServer, link: Link) -> None:
+    """An answer that does not fit sends those before it."""
+    server.worker_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * wire.OUTBOX_SIZE)
+    size = wire.OUTBOX_SIZE // 3
+    for seq in range(5):
+        link.answer(seq, 200, bytes([seq]) * size, 0)
+    link.flush()
+    server.worker_end.close()
+    outcome = server.collect(Outcome())
+    assert [(answer.seq, answer.body) for answer in outcome.answers] == [(seq, bytes([seq]) * size) for seq in range(5)]
+    assert outcome.heads == [2, 2, 1]
+
+
+def test_nothing_to_flush_sends_nothing(server: FakeServer, link: Link) -> None:
+    """An empty frame would be noise."""
+    link.publish()
+    link.flush()
+    server.worker_end.close()
+    assert server.next() is None
+
+
+def test_metrics_follow_the_answers(server: FakeServer, link: Link) -> None:
+    """They leave with the next flush, in one frame."""
+    link.answer(1, 200, b"", 0)
+    link.add_metrics(b"a\n")
+    link.add_metrics(b"b\n")
+    link.flush()
+    server.worker_end.close()
+    assert server.collect(Outcome()).metrics == ["a", "b"]
+
+
+def test_closed_link_is_told_when_reading_and_writing(server: FakeServer, link: Link) -> None:
+    """Whoever serves it stops."""
+    server.sock.close()
+    with pytest.raises(LinkClosed):
+        link.receive()
+    link.answer(1, 200, b"", 0)
+    with pytest.raises(LinkClosed):
+        link.flush()
+
+
+def test_abandoned_link_cannot_speak(server: FakeServer, link: Link) -> None:
+    """A fork of the worker holds a copy of everything, and must not use it."""
+    link.abandon()
+    assert link.abandoned
+    link.answer(1, 200, b"", 0)
+    with pytest.raises(LinkClosed):
+        link.flush()
+    with pytest.raises(LinkClosed):
+        link.receive()
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n____", wire.frame(wire.STOP)[:2] + b"\xff" + wire.frame(wire.STOP)[3:]])
+def test_what_is_no_frame_is_refused(server: FakeServer, link: Link, data: bytes) -> None:
+    """Another protocol or version is never guessed at."""
+    server.sock.sendall(data)
+    with pytest.raises(wire.WireError):
+        link.receive()
