@@ -45,7 +45,7 @@ class LogFile:
         self._day = ""
         self._torn = False
         self._failing = False
-        self._packing: list[threading.Thread] = []
+        self._packing: threading.Thread | None = None
         self._guarded(self._open)
 
     def __repr__(self) -> str:
@@ -57,12 +57,12 @@ class LogFile:
             self.lost_bytes += len(data)
 
     def close(self) -> None:
-        """Close the file and wait for old ones to be packed, at most ten seconds each."""
+        """Close the file and wait for old ones to be packed, at most ten seconds."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        for thread in self._packing:
-            thread.join(10)
+        if self._packing is not None:
+            self._packing.join(10)
 
     def _guarded(self, act: Callable[[], None]) -> bool:
         """Run something that may fail; says so once until it works again."""
@@ -77,9 +77,9 @@ class LogFile:
         return True
 
     def _append(self, data: bytes) -> None:
-        self._roll_if_due(len(data))
         if self._fd < 0:
             self._open()
+        self._roll_if_due(len(data))
         left = memoryview(b"\n" + data if self._torn else data)
         while left:
             written = os.write(self._fd, left)
@@ -96,17 +96,17 @@ class LogFile:
 
     def _roll_if_due(self, more: int) -> None:
         today = _day(self._clock())
-        if self._fd >= 0 and self._size and (today != self._day or self._size + more > self._rotate_bytes):
+        if self._size and (today != self._day or self._size + more > self._rotate_bytes):
             self._roll()
+            self._open()
 
     def _roll(self) -> None:
         os.close(self._fd)
         self._fd = -1
         aside = self._free_name()
         self.path.rename(aside)
-        thread = threading.Thread(target=_pack, args=(aside, self.path, self._keep), name=f"pack-{self.path.name}")
-        thread.start()
-        self._packing = [older for older in self._packing if older.is_alive()] + [thread]
+        self._packing = threading.Thread(target=_pack, args=(aside, self.path, self._keep, self._packing), name=f"pack-{self.path.name}")
+        self._packing.start()
 
     def _free_name(self) -> Path:
         number = 1
@@ -122,8 +122,10 @@ def _day(when: float) -> str:
     return time.strftime("%d-%b", time.localtime(when))
 
 
-def _pack(aside: Path, path: Path, keep: int) -> None:
-    """Compress a rolled file and delete the oldest ones; a full disk leaves it as it is."""
+def _pack(aside: Path, path: Path, keep: int, before: threading.Thread | None) -> None:
+    """Compress a rolled file, one after the other, and delete the oldest ones; a full disk leaves it as it is."""
+    if before is not None:
+        before.join()
     packed = aside.with_name(aside.name + ".gz")
     try:
         with aside.open("rb") as source, gzip.open(packed, "wb", compresslevel=5) as target:
