@@ -64,8 +64,9 @@ HANDLER = """
 def interpreters() -> list[str]:
     """This interpreter, and every other one of this machine that a model may name."""
     found = [sys.executable]
-    for minor in (8, 9, 10, 12, 13):
-        path = shutil.which(f"python3.{minor}")
+    for minor in (8, 9, 10, 12, 13, 14):
+        managed = sorted(Path.home().glob(f".pyenv/versions/3.{minor}.*/bin/python3"))
+        path = str(managed[-1]) if managed else shutil.which(f"python3.{minor}")
         if path and not subprocess.run([path, "-c", "import ctypes"], capture_output=True, check=False).returncode:
             found.append(path)
     return found
@@ -99,6 +100,45 @@ def test_worker_loads_answers_and_stops(folder: Path, interpreter: str) -> None:
         worker.send(wire.frame(wire.STOP))
         assert worker.output() == ("", "")
         assert worker.process.returncode == 0
+
+
+TYPED = """
+    from __future__ import annotations
+    import dataclasses
+    from typing import List, Optional
+    from argosy.handler import Batch, Context, InvalidInput, PredictionException
+    from mms.metrics.dimension import Dimension
+
+    @dataclasses.dataclass
+    class Row:
+        name: str
+        size: Optional[float] = None
+
+    class Model:
+        def load(self, ctx):
+            self.name = ctx.model_name
+        def predict(self, rows: Batch[Row], ctx: Context) -> Batch[dict]:
+            ctx.metrics.add_counter("Rows", len(rows), None, [Dimension("Colour", "blue")])
+            if any(row.name == "poison" for row in rows):
+                raise ValueError("poison")
+            return [dict(name=row.name, size=row.size) for row in rows]
+"""
+
+
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_typed_handlers_work_in_every_interpreter(folder: Path, interpreter: str) -> None:
+    """Hints, dataclasses, batches, metrics and failures alike."""
+    (folder / "typed_svc.py").write_text(dedent(TYPED))
+    bodies = [b'{"name": "a", "size": 1}', b'{"name": "poison"}', b'{"nam": 1}', b'{"name": "d"}']
+    with WorkerProcess(folder, interpreter) as worker:
+        loaded = worker.load(folder, "typed_svc", batch_size=4)
+        assert (loaded.get("style"), loaded.get("batch")) == ("typed", True), loaded
+        answers = worker.ask(*(job_record(seq, body, "application/json") for seq, body in enumerate(bodies)))
+    assert {answer.seq: answer.code for answer in answers} == {0: 0, 1: ErrorCode.HANDLER_FAILED, 2: ErrorCode.INVALID_REQUEST, 3: 0}
+    assert {answer.seq: json.loads(answer.body) for answer in answers if not answer.failed} == {
+        0: {"name": "a", "size": 1.0},
+        3: {"name": "d", "size": None},
+    }
 
 
 def test_worker_needs_nothing_of_the_servers_packages(folder: Path) -> None:
