@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from argosy.control.manager import Startup
-from argosy.dataplane.model import Counters, Model
+from argosy.dataplane.model import Counters, Model, WorkerInfo
 from argosy.dataplane.registry import Registry
 from argosy.metrics.exposition import CONTENT_TYPE, Exposition
 from argosy.metrics.instruments import ModelFigures, WorkerFigures
@@ -31,15 +31,20 @@ class ModelHealth:
     serving: int
     """Workers that have the model loaded."""
     up: int
-    """Workers that are not known to be down: those that start count too."""
+    """Workers that are not known to be down: those that start for the first time count too."""
     at_startup: bool
 
 
 def model_health(model: Model) -> ModelHealth:
     """The health of a model now."""
-    states = [worker.state for worker in model.workers()]
-    serving, down = sum(state in _SERVING for state in states), sum(state in _DOWN for state in states)
-    return ModelHealth(model.spec.name, model.min_workers, serving, len(states) - down, model.spec.loaded_at_startup)
+    workers = model.workers()
+    serving, up = sum(worker.state in _SERVING for worker in workers), sum(map(_is_up, workers))
+    return ModelHealth(model.spec.name, model.min_workers, serving, up, model.spec.loaded_at_startup)
+
+
+def _is_up(worker: WorkerInfo) -> bool:
+    """Not down, and not trying again after a failure: each attempt would look healthy for a moment."""
+    return worker.state in _SERVING or (worker.state not in _DOWN and worker.last_error is None)
 
 
 def overall(models: list[ModelHealth]) -> str:

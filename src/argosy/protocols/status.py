@@ -87,7 +87,7 @@ def failure(status: int, type: str, message: str, more: Mapping[str, str] | None
 def error_reply(error: ArgosyError, detail: Detail = Detail.NONE) -> HttpReply:
     """The reply that tells of `error`. A status that the error carries itself wins over the table.
 
-    The handler's own message is the field `cause` from `Detail.MESSAGE` on, and `traceback` is added with `Detail.TRACEBACK`.
+    The handler's own message is the field `cause` from `Detail.MESSAGE` on, and `traceback` is added with `Detail.TRACEBACK` if there is one.
     """
     known = STATUS.get(error.code, STATUS[ErrorCode.INTERNAL])
     status = error.status or known.code
@@ -112,7 +112,7 @@ def _told(error: ArgosyError, message: str, detail: Detail) -> dict[str, str]:
         return {}
     cause = _cause(error, message)
     more = {"cause": cause} if cause else {}
-    if detail is Detail.TRACEBACK and error.detail:
+    if detail is Detail.TRACEBACK and "\n" in error.detail.strip():
         more["traceback"] = error.detail
     return more
 

@@ -138,7 +138,7 @@ class _Attempt:
             self._copy(response, file)
             return
         if response.status != 200:
-            raise _failed(self._url, f", code: {response.status}", response.reason)
+            raise _failed(self._url, f", code: {response.status}", "")
         file.seek(0)
         file.truncate()
         self._validator = _validator(dict(response.headers.items()))

@@ -43,10 +43,10 @@ def test_defaults_fill_in() -> None:
     assert (spec.name, spec.handler, spec.manifest, spec.loaded_at_startup) == ("named", "/opt/handlers/service.py:handle", None, True)
 
 
-def test_numbers_below_their_range_are_the_least_possible() -> None:
-    """Batches have at least one job and no negative delay."""
+def test_numbers_below_their_range_stay_as_they_were_given() -> None:
+    """A description shows what was asked for; whoever builds the model treats it as one job and no delay."""
     spec = made(RegisterRequest("u", batch_size=-5, max_batch_delay_ms=-1), manifest())
-    assert (spec.batch_size, spec.max_batch_delay_ms) == (1, 0)
+    assert (spec.batch_size, spec.max_batch_delay_ms) == (-5, -1)
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,9 @@ def test_registrations(server: Server, query: str, status: int, text: str) -> No
 @pytest.mark.parametrize(("code", "status"), [(ErrorCode.LOAD_FAILED, 500), (ErrorCode.OUT_OF_MEMORY, 507)])
 def test_failed_load_tells_the_reason(server: Server, code: ErrorCode, status: int) -> None:
     """The caller reads the old text, and beside it the handler's own message and traceback; on a shared address too."""
-    server.fail_with = ArgosyError(code, "ValueError: no weights", detail="Traceback …")
+    server.fail_with = ArgosyError(code, "ValueError: no weights", detail="Traceback …\nValueError")
     server.dialect = server.shared(Access())
-    more = {"cause": "ValueError: no weights", "traceback": "Traceback …"}
+    more = {"cause": "ValueError: no weights", "traceback": "Traceback …\nValueError"}
     expected = {**failure(status, "InternalServerException", "Failed to start workers")[1], **more}
     assert server.ask("POST", "/models?url=okay&initial_workers=1") == (status, expected)
     assert server.ask("GET", "/models") == (200, {"models": []})

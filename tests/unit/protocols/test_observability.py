@@ -72,6 +72,14 @@ def test_one_broken_model_does_not_take_the_server_out(models: list[FakeModel], 
     assert observed(*models, failed=failed).ping(GET).status == 200
 
 
+def test_further_attempts_to_load_do_not_look_healthy() -> None:
+    """A worker that failed counts as down until it has loaded, whatever it does meanwhile."""
+    broken = model("a", 1)
+    for state in ("BACKOFF", "SPAWNING", "LOADING"):
+        broken.infos = [worker(state, last_error="no weights")]
+        assert said(observed(broken).ping(GET)) == (200, "Unhealthy")
+
+
 def test_liveness_is_unconditional() -> None:
     """Whoever can answer lives."""
     assert said(observed(model("a", 1, "BACKOFF", startup=True), pending="a", draining=True).livez(GET)) == (200, "alive")

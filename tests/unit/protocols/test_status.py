@@ -68,7 +68,9 @@ def test_exceptions_are_told_as_far_as_allowed(detail: Detail, more: dict[str, s
 
 def test_cause_is_the_failure_behind() -> None:
     """What the handler said at load is told beside the old text; what has no cause says nothing."""
-    error = ArgosyError(ErrorCode.LOAD_FAILED, "Failed to start workers", detail="Traceback …")
+    error = ArgosyError(ErrorCode.LOAD_FAILED, "Failed to start workers", detail="one line is no traceback")
     error.__cause__ = ArgosyError(ErrorCode.LOAD_FAILED, "no weights")
-    assert json.loads(error_reply(error, Detail.MESSAGE).body)["cause"] == "no weights"
+    body = json.loads(error_reply(error, Detail.TRACEBACK).body)
+    assert body["cause"] == "no weights"
+    assert "traceback" not in body
     assert "cause" not in json.loads(error_reply(ArgosyError(ErrorCode.INTERNAL, "x"), Detail.TRACEBACK).body)
