@@ -158,7 +158,8 @@ def _surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, r
         "decode_input": config.decode_input_request,
         "server_name": "MMS",
         "server_version": MMS_VERSION,
-        "error_detail": "traceback",
+        # messages come back without the exception's text: how much of it clients see is decided where replies are written
+        "error_detail": "none",
         "max_response_size": config.max_response_size,
         "swallow_initialize_errors": False,
     }
