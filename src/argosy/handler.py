@@ -170,7 +170,7 @@ class Context:
 
     def set_response_content_type(self, idx: int, value: str) -> None:
         """The media type of an answer; without it the answer names none."""
-        self.set_response_header(idx, "content-type", value)
+        self.__processor(idx).add_response_property("content-type", value)
 
     def get_response_content_type(self, idx: int) -> Any:
         """The media type that was set."""

@@ -53,32 +53,37 @@ class Batches:
             else:
                 ready.append(job)
         if len(ready) < len(jobs):
-            self._link.publish()
+            self._link.publish(time.perf_counter_ns())
         if ready:
             self._run_ready(ready, data)
 
     def _run_ready(self, jobs: List[wire.Job], data: List[Any]) -> None:
+        link = self._link
         requests = [self._inputs.request(job) for job in jobs]
-        self._link.start(jobs[0].seq, jobs[-1].seq + 1)
+        link.start(jobs[0].seq, jobs[-1].seq + 1)
         begin = time.perf_counter_ns()
         try:
             results = self._call(requests, data)
         except Exception as error:  # noqa: BLE001  the job boundary: whatever a handler raises fails jobs, never the worker
             results = self._again(requests, error)
-        if self._link.abandoned:
+        if link.abandoned:
             raise LinkClosed("a fork of the worker came back from the handler")
-        busy_us = min((time.perf_counter_ns() - begin) // 1000, _MAX_MICROSECONDS)
-        self._answer(requests, results, busy_us)
+        now = time.perf_counter_ns()
+        busy_us = (now - begin) // 1000
+        self._answer(requests, results, busy_us if busy_us < _MAX_MICROSECONDS else _MAX_MICROSECONDS)
         metrics = self._context._metrics
         if metrics is not self._make_metrics:
-            self._link.add_metrics(meters.lines(metrics))
-        self._link.publish()
+            link.add_metrics(meters.lines(metrics))
+        link.publish(now)
 
     def _call(self, requests: List[JobRequest], data: List[Any]) -> List[Any]:
         """The results of the handler, one for each request. Raises what it raises, and `ArgosyError` BAD_OUTPUT."""
         context = self._context
-        context.request_ids = {index: request.job.id for index, request in enumerate(requests)}
-        context.request_processor = requests
+        if len(requests) == 1:
+            context.request_ids = {0: requests[0].job.id}
+        else:
+            context.request_ids = {index: request.job.id for index, request in enumerate(requests)}
+        context._request_processor = requests  # type: ignore[assignment]  # a list of a subclass, which nobody appends to
         context._metrics = self._make_metrics
         results = self._entry.call(data, context)
         if not isinstance(results, list):
@@ -124,7 +129,8 @@ class Batches:
         """Status, phrase and header block; the blocks are remembered, since most answers carry the same."""
         headers = request.get_response_headers()
         status = outputs.check_status(request.get_response_status_code())
-        phrase = outputs.check_phrase(request.get_response_status_phrase())
+        reason = request.get_response_status_phrase()
+        phrase = outputs.check_phrase(reason) if reason else b""
         try:
             key = tuple(headers.items())
             known = self._heads.get(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import List, Optional, Sequence
 
 from argosy import wire
@@ -117,15 +116,13 @@ class Link:
         self._metrics.append(lines)
         self._metrics_size += len(lines)
 
-    def publish(self) -> None:
-        """Tell the server that the answers so far are whole; send them if the first of them has waited for long."""
-        if not self._count and not self._metrics:
-            return
+    def publish(self, now_ns: int) -> None:
+        """Tell the server that the answers so far are whole; send them if the first of them has waited for long. `now_ns` never goes back."""
         self._words[OUTBOX] = self._used
-        now = time.perf_counter_ns()
         if not self._first_ns:
-            self._first_ns = now
-        elif now - self._first_ns > FLUSH_AFTER_NS or self._metrics_size > _UNSENT_METRICS:
+            if self._count or self._metrics:
+                self._first_ns = now_ns
+        elif now_ns - self._first_ns > FLUSH_AFTER_NS or self._metrics_size > _UNSENT_METRICS:
             self.flush()
 
     def flush(self) -> None:

@@ -135,8 +135,9 @@ class Worker:
         link, size = self._link, self._batch_size
         arrived = time.perf_counter()
         batch: List[wire.Job] = []
+        is_cancelled = link.is_cancelled
         for job in jobs:
-            if link.is_cancelled(job.seq):
+            if is_cancelled(job.seq):
                 link.fail(job.seq, ErrorCode.CANCELLED, CANCELLED)
             elif job.timeout_ms and (time.perf_counter() - arrived) * 1000 > job.timeout_ms:
                 link.fail(job.seq, ErrorCode.DEADLINE_EXCEEDED, EXPIRED)

@@ -50,6 +50,8 @@ def as_json(item: Any) -> Any:
 
 def check_status(code: Any) -> int:
     """A status as a number of 100 to 999. Raises `ArgosyError` BAD_OUTPUT."""
+    if type(code) is int and 100 <= code <= 999:
+        return code
     try:
         number = int(code)
     except (TypeError, ValueError):

@@ -32,10 +32,10 @@ def test_answers_wait_in_the_outbox_until_they_are_flushed(server: FakeServer, l
     """The server could read them there if the worker died now; afterwards the outbox is empty."""
     link.answer(1, 200, b"one", 5)
     assert server.outbox() == []
-    link.publish()
+    link.publish(1)
     link.answer(2, 404, b"two", 6, b"No", b"a\0b")
     link.fail(3, ErrorCode.CANCELLED, "gone", "why")
-    link.publish()
+    link.publish(1)
     waiting = server.outbox()
     assert [(answer.seq, answer.failed) for answer in waiting] == [(1, False), (2, False), (3, True)]
     assert repr(link).startswith("<Link 3 answers")
@@ -71,7 +71,7 @@ def test_full_outbox_is_flushed_first(server: FakeServer, link: Link) -> None:
 
 def test_nothing_to_flush_sends_nothing(server: FakeServer, link: Link) -> None:
     """An empty frame would be noise."""
-    link.publish()
+    link.publish(1)
     link.flush()
     server.worker_end.close()
     assert server.next() is None
