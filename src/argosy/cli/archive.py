@@ -66,12 +66,20 @@ def carry_out(order: Order, warn: Callable[[str], None], progress: archive.Progr
     _check_target(target, order.force, warn)
     text = manifest.build_manifest(order.model_name, order.handler, order.runtime)
     source = Path(order.model_path)
-    with TemporaryDirectory(prefix="argosy-convert-") as scratch:
-        found = conversion.convert(source, order.model_name, Path(scratch)) if order.convert else None
-        exclude = [found.replaced] if found else []
-        extra = found.files if found else {}
+    with _converted(order) as found:
+        exclude, extra = ([found.replaced], found.files) if found else ([], {})
         files = archive.pack(source, Path(target), form, order.model_name, text, exclude=exclude, extra=extra, progress=progress)
     return Packed(target, files + 1)
+
+
+@contextlib.contextmanager
+def _converted(order: Order) -> Iterator[conversion.Converted | None]:
+    """What a wanted conversion made, until the block ends."""
+    if not order.convert:
+        yield None
+        return
+    with TemporaryDirectory(prefix="argosy-convert-") as scratch:
+        yield conversion.convert(Path(order.model_path), order.model_name, Path(scratch))
 
 
 def _check_target(target: str, force: bool, warn: Callable[[str], None]) -> None:

@@ -10,7 +10,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -89,14 +89,13 @@ class Cache:
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
             entry.users += 1
-        try:
-            directory = self._home / key
+        directory = self._home / key
+        with ExitStack() as undo:
+            undo.callback(self._leave, key)
             with entry.unpacking:
                 if not directory.exists():
                     unpack(archive, directory, label, self._limits)
-        except BaseException:
-            self._leave(key)
-            raise
+            undo.pop_all()
         return Location(directory, lambda: self._leave(key))
 
     def _leave(self, key: str) -> None:

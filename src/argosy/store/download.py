@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urljoin
@@ -194,15 +194,12 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         """Open the connection to the first address that answers."""
-        plain = self._dial()
-        if not self._target.secure:
-            self.sock = plain
-            return
-        try:
-            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self._target.host)
-        except BaseException:
-            plain.close()
-            raise
+        with ExitStack() as undo:
+            plain = self._dial()
+            undo.callback(plain.close)
+            secure = self._target.secure
+            self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self._target.host) if secure else plain
+            undo.pop_all()
 
     def _dial(self) -> socket.socket:
         trouble: OSError | None = None

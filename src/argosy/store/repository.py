@@ -7,6 +7,7 @@ import os
 import re
 import stat
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -71,12 +72,11 @@ class Repository:
 
     def _unpack(self, archive: BinaryIO, url: str) -> Location:
         nested = is_tar(archive)
-        location = self._cache.unpacked(archive, url)
-        try:
+        with ExitStack() as undo:
+            location = self._cache.unpacked(archive, url)
+            undo.callback(location.release)
             location.directory = _nested_folder(location.directory) if nested else model_folder(location.directory)
-        except BaseException:
-            location.release()
-            raise
+            undo.pop_all()
         return location
 
     def _in_store(self, url: str) -> Path:

@@ -10,7 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,13 +34,11 @@ def unpack(archive: BinaryIO, directory: Path, label: str, limits: Limits | None
     read_entries = _recognised(archive, label)
     tree = Tree(directory, label, limits or Limits(), archive.seek(0, os.SEEK_END))
     archive.seek(0)
-    try:
-        with _translated(tree):
-            directory.mkdir(mode=0o700)
-            read_entries(archive, tree)
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
+    with _translated(tree), ExitStack() as undo:
+        directory.mkdir(mode=0o700)
+        undo.callback(shutil.rmtree, directory, ignore_errors=True)
+        read_entries(archive, tree)
+        undo.pop_all()
 
 
 def is_tar(archive: BinaryIO) -> bool:

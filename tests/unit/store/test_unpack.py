@@ -204,6 +204,7 @@ def test_an_existing_folder_is_not_filled(target: Path, archived: Maker, model_f
     (target / "mine").touch()
     with pytest.raises(ArgosyError, match="Failed to save model: m"):
         unpack(io.BytesIO(archived(model_files)), target, "m")
+    assert contents(target) == {"mine": b""}
 
 
 NAME = st.one_of(
