@@ -85,7 +85,7 @@ def test_every_page_is_reachable() -> None:
 def test_changelog_fragments_are_one_paragraph() -> None:
     """Each fragment is named by its subject and holds one paragraph that is not empty."""
     for path in FRAGMENTS:
-        assert re.fullmatch(r"[a-z0-9-]+\.md", path.name)
+        assert re.fullmatch(r"[a-z0-9-]+(\.(added|changed|fixed|removed))?\.md", path.name)
         text = path.read_text().strip()
         assert text, name(path)
         assert "\n\n" not in text, name(path)

@@ -56,8 +56,10 @@ class Reader:
         self.ports = {"8080": str(free_port()), "8081": str(free_port())}
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith(("ARGOSY_", "MMS_"))}
         self.environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), self.environment["PATH"]])
-        self.environment["ARGOSY_INFERENCE_ADDRESS"] = f"http://127.0.0.1:{self.ports['8080']}"
-        self.environment["ARGOSY_MANAGEMENT_ADDRESS"] = f"http://127.0.0.1:{self.ports['8081']}"
+        self.environment["TMPDIR"] = str(folder)
+        inference, management = (f"http://127.0.0.1:{port}" for port in self.ports.values())
+        # read by every server that is started in this folder; a newcomer has none, and the ports of the page
+        (folder / "config.properties").write_text(f"inference_address={inference}\nmanagement_address={management}\n")
         self.server: subprocess.Popen[bytes] | None = None
 
     def do(self, step: Step) -> None:
@@ -78,7 +80,7 @@ class Reader:
         """Start the server and wait until it is healthy."""
         with (self.folder / "server.txt").open("ab") as log:
             self.server = subprocess.Popen(["bash", "-c", f"exec {command}"], cwd=self.folder, env=self.environment, stdout=log, stderr=log)
-        url = f"{self.environment['ARGOSY_INFERENCE_ADDRESS']}/ping"
+        url = f"http://127.0.0.1:{self.ports['8080']}/ping"
         ready = ["curl", "-sf", "--retry", str(START_TIMEOUT_S), "--retry-delay", "1", "--retry-all-errors", url]
         result = subprocess.run(ready, capture_output=True, timeout=2 * START_TIMEOUT_S, check=False)
         assert result.returncode == 0, f"{command} does not become healthy: {self.log()}"
