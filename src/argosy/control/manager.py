@@ -28,6 +28,8 @@ MAX_DRAIN_S = 15.0
 """Unregistering waits no longer than this for running jobs: whoever called it, and a load balancer in between, waits too."""
 NOT_STARTED = "Failed to start workers"
 _LOAD_FAILURES = frozenset({ErrorCode.LOAD_FAILED, ErrorCode.OUT_OF_MEMORY, ErrorCode.WORKER_DIED})
+_ALREADY_KNOWN = _LOAD_FAILURES | {ErrorCode.CANCELLED}
+"""Failures that the supervisor has logged, or that another call wanted."""
 
 
 class Location(Protocol):
@@ -295,11 +297,11 @@ class Manager:
         return entry
 
     async def _start(self, entry: _Entry, min_workers: int, max_workers: int) -> None:
-        """Scale while nobody waits: the workers keep trying, and the supervisor has logged why they could not load."""
+        """Scale while nobody waits: workers that cannot load keep trying."""
         try:
             await entry.model.scale(min_workers, max_workers)
         except ArgosyError as error:
-            if error.code not in _LOAD_FAILURES:
+            if error.code not in _ALREADY_KNOWN:
                 _LOG.warning("Model %s: %s", entry.model.spec.name, error.message)
 
     def _close(self, entry: _Entry, drain_s: float) -> asyncio.Task[None]:
@@ -358,10 +360,16 @@ class Manager:
 
 
 async def _scaled(model: Model, min_workers: int, max_workers: int) -> None:
-    """Scale and wait. Failures to load say so in one text; what the handler said is their cause."""
+    """Scale and wait.
+
+    Failures to load say so in one text; what the handler said is their cause. CONFLICT when somebody else has taken the workers away meanwhile.
+    """
     try:
         await model.scale(min_workers, max_workers)
     except ArgosyError as error:
+        if error.code is ErrorCode.CANCELLED:
+            message = f"Another call scaled or unregistered model {model.spec.name} before its workers had loaded."
+            raise ArgosyError(ErrorCode.CONFLICT, message) from error
         if error.code not in _LOAD_FAILURES:
             raise
         raise ArgosyError(error.code, NOT_STARTED, detail=error.detail) from error

@@ -131,6 +131,19 @@ def test_failed_load_leaves_no_trace(code: ErrorCode) -> None:
     run(story, prepare=prepare)
 
 
+def test_registration_that_is_overtaken_says_so() -> None:
+    """Workers that another call took away before they had loaded make a conflict, not a failure of the model."""
+
+    def prepare(model: FakeModel) -> None:
+        model.failures.append(ArgosyError(ErrorCode.CANCELLED, "stopped before it had loaded"))
+
+    async def story(world: World) -> None:
+        assert await world.failure(world.manager.register(RegisterRequest("a.mar", initial_workers=1))) is ErrorCode.CONFLICT
+        assert not world.names
+
+    run(story, prepare=prepare)
+
+
 def test_cancelled_registration_leaves_no_trace() -> None:
     """Whoever waits for the workers and goes away leaves no model behind."""
 
@@ -349,6 +362,31 @@ def test_start_skips_what_cannot_be_registered(caplog: pytest.LogCaptureFixture)
 
     run(story)
     assert "Failed to load model: x.mar: Model not found in model store: x.mar" in caplog.text
+
+
+def test_end_of_the_start_can_be_waited_for() -> None:
+    """It has come when each model has loaded, or failed to load, once."""
+
+    async def story(world: World) -> None:
+        await world.manager.load_at_startup([Target(None, "a.mar"), Target(None, "b.mar")], 1)
+        await world.manager.loaded_at_startup()
+        assert not world.manager.startup.pending
+
+    run(story)
+
+
+def test_failure_that_nobody_waits_for_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """What an asynchronous call cannot do is in the log, unless the supervisor has put it there already."""
+
+    async def story(world: World) -> None:
+        await world.manager.register(RegisterRequest("a.mar"))
+        for failure in (LOAD_FAILED, ArgosyError(ErrorCode.INTERNAL, "no more processes")):
+            world.models[0].failures.append(failure)
+            await world.manager.scale("a", 1, 1, synchronous=False)
+            await quiet()
+
+    run(story)
+    assert [record.getMessage() for record in caplog.records] == ["Model a: no more processes"]
 
 
 def test_start_is_pending_until_the_first_load_has_ended() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Part
-from argosy.protocols.forms import MAX_PARTS, body_parts, media_type, query_parts, query_values
+from argosy.protocols.forms import MAX_PARTS, _Multipart, body_parts, media_type, query_parts, query_values
 
 FORM = "application/x-www-form-urlencoded"
 MULTIPART = "multipart/form-data; boundary=cut"
@@ -127,3 +127,8 @@ def test_no_query_gets_past_the_checks(query: str) -> None:
 def test_media_type_keeps_its_letter_case() -> None:
     """Workers compare types as clients wrote them."""
     assert media_type("APPLICATION/JSON ; charset=utf-8") == "APPLICATION/JSON"
+
+
+def test_reader_of_multipart_tells_how_far_it_is() -> None:
+    """In one line."""
+    assert repr(_Multipart(b"cut")) == "<_Multipart 0 parts>"

@@ -248,6 +248,24 @@ def test_wrong_scaling(server: Server, target: str, expected: tuple[int, Any]) -
     assert server.ask("PUT", target) == expected
 
 
+def test_model_that_is_going_says_so(server: Server) -> None:
+    """While it is being unregistered a model is described as such."""
+    server.ask("POST", "/models?url=okay")
+    model = server.models[0]
+    model.close_gate = asyncio.Event()
+    leaving = server.loop.create_task(server.manager.unregister("okay"))
+    server.loop.run_until_complete(asyncio.sleep(0))
+    assert server.ask("GET", "/models/okay")[1]["state"] == "UNREGISTERING"
+    model.close_gate.set()
+    server.loop.run_until_complete(leaving)
+
+
+def test_dialects_tell_what_they_are(server: Server) -> None:
+    """In one line, without the token."""
+    assert repr(server.management(Access(token="secret"))) == "<ManagementDialect with token>"
+    assert repr(server.shared(Access())) == "<SharedDialect <InferenceDialect of <Registry 0 models>> <ManagementDialect without token>>"
+
+
 def test_unregistering(server: Server) -> None:
     """Once it works, then the model is unknown."""
     server.ask("POST", "/models?url=okay")
