@@ -1,0 +1,114 @@
+"""The command `argosy` and its subcommands that show and check."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from argosy import __version__
+from argosy.cli.compatible import parser
+from argosy.cli.main import LazyGroup, main
+
+COMMANDS_PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "commands.md"
+
+
+@pytest.fixture
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
+    """Runs commands in an empty folder, without variables that count."""
+    monkeypatch.chdir(tmp_path)
+    return CliRunner(env=dict.fromkeys(("MMS_CONFIG_FILE", "LOG_LOCATION", "METRICS_LOCATION", "TEMP")))
+
+
+def run(runner: CliRunner, *argv: str) -> Result:
+    """The result of a command."""
+    return runner.invoke(main, list(argv))
+
+
+def test_an_unknown_command(runner: CliRunner) -> None:
+    """Status 2 and its name."""
+    result = run(runner, "golden")
+    assert result.exit_code == 2
+    assert "golden" in result.output
+
+
+def test_help_and_version(runner: CliRunner) -> None:
+    """All commands are listed, each of them is there."""
+    text = run(runner, "--help").output
+    group = main
+    assert isinstance(group, LazyGroup)
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            assert name in text
+            assert isinstance(group.get_command(context, name), click.Command)
+    assert run(runner, "--version").output == f"argosy {__version__}\n"
+    assert run(runner, "version").output.startswith(f"argosy {__version__} (Python {sys.version.split()[0]}")
+
+
+def test_a_command_imports_only_what_it_needs() -> None:
+    """Help is quick: neither the server nor its protocols are loaded."""
+    code = "import sys; from argosy.cli import main, serve; print(sorted({'asyncio', 'httptools', 'argosy.server'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    assert done.stdout == "[]\n"
+
+
+def test_config_check_tells_every_problem(runner: CliRunner) -> None:
+    """Status 1."""
+    Path("my.properties").write_text("job_queue_size=x\nmax_request_size=y\n")
+    result = run(runner, "config", "check", "my.properties")
+    assert result.exit_code == 1
+    assert "my.properties:1" in result.output
+    assert "my.properties:2" in result.output
+    assert run(runner, "config", "check", "no.properties").exit_code == 2
+
+
+def test_config_check_of_a_good_file(runner: CliRunner) -> None:
+    """Warnings and notes, then a count; status 0. The variable that names another file does not count."""
+    Path("my.properties").write_text("job_queue_size=7\njob_queue=1\nvmargs=x\n")
+    result = runner.invoke(main, ["config", "check", "my.properties"], env={"MMS_CONFIG_FILE": "/no/such"})
+    assert result.exit_code == 0
+    lines = result.output.splitlines()
+    assert lines[0].startswith("warning: unknown setting job_queue")
+    assert any("no longer needed" in line for line in lines)
+    assert lines[-1] == "my.properties: 2 settings, no error"
+
+
+def test_config_show(runner: CliRunner) -> None:
+    """Values as they are written in a file, their origin, no secret, nothing without effect."""
+    Path("config.properties").write_text("job_queue_size=7\nkeystore_pass=hush\nvmargs=x\njob_queue=1\n")
+    result = run(runner, "config", "show", "--origin", "--set", "error_detail=message")
+    assert result.exit_code == 0
+    lines = dict(line.split("=", 1) for line in result.output.splitlines() if "=" in line)
+    assert lines["job_queue_size"].startswith("7  # ")
+    assert lines["job_queue_size"].endswith("config.properties:1")
+    assert lines["error_detail"] == "message  # command line"
+    assert lines["max_request_size"] == "6553500  # default"
+    assert lines["request_memory_bytes"].endswith("# a quarter of the memory")
+    assert lines["keystore_pass"].startswith("***")
+    assert "vmargs" not in lines
+    assert "unknown setting job_queue" in result.output
+    assert "# " not in run(runner, "config", "show").stdout
+
+
+def test_config_show_as_json(runner: CliRunner) -> None:
+    """For programs, with and without the origin."""
+    assert json.loads(run(runner, "config", "show", "-o", "json").stdout)["job_queue_size"] == "100"
+    shown = json.loads(run(runner, "config", "show", "--origin", "-o", "json").stdout)
+    assert shown["job_queue_size"] == {"value": "100", "origin": "default"}
+
+
+def test_config_show_of_a_bad_configuration(runner: CliRunner) -> None:
+    """Status 1."""
+    assert run(runner, "config", "show", "--set", "job_queue_size=x").exit_code == 1
+
+
+def test_every_option_of_the_server_command_is_documented() -> None:
+    """The reference page of the commands names it."""
+    page = COMMANDS_PAGE.read_text()
+    for action in parser()._actions:
+        assert f"`{action.option_strings[-1]}" in page, action.option_strings

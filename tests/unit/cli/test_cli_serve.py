@@ -1,0 +1,159 @@
+"""`argosy serve`: targets, addresses, and what the terminal shows."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from argosy.cli import serve as serving
+from argosy.cli.banner import banner, curl, failures, hint
+from argosy.cli.main import main
+from argosy.cli.serve import address_flags, handler_name, resolve_target, serve
+from argosy.config import Address, Target
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.testing.commands import FakeModel, FakeServer, FakeStatus
+
+
+def test_a_target_that_is_not_there(tmp_path: Path) -> None:
+    """The message says where it was looked for and what a target may be."""
+    with pytest.raises(ArgosyError, match=r"there is no nothing\.py in .* or .*: give a handler file") as caught:
+        resolve_target(Target(None, "nothing.py"), tmp_path, tmp_path / "store")
+    assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
+
+
+@pytest.mark.parametrize("argv", [["--port", "70000", "x.py"], ["--workers", "0", "x.py"], ["--set", "novalue"], ["--golden"]])
+def test_usage_errors(argv: list[str]) -> None:
+    """Status 2."""
+    assert CliRunner().invoke(main, ["serve", *argv]).exit_code == 2
+
+
+def test_a_failed_start_is_one_line(tmp_path: Path) -> None:
+    """Status 1; the command line is named as the origin of the value."""
+    result = CliRunner().invoke(main, ["serve", "--set", "job_queue_size=x", "x.py"])
+    assert result.exit_code == 1
+    assert 'For input string: "x": job_queue_size=x (command line)' in result.output
+
+
+@pytest.mark.parametrize(("path", "name"), [
+    ("hello/handler.py", "hello"), ("hello/model.py", "hello"), ("a b/service.py", "a_b"), ("hello/predict.py", "predict"),
+    ("/handler.py", "handler"), ("x/_.py", "model"),
+])
+def test_names_of_handler_files(path: str, name: str) -> None:
+    """A file that is called like any other is named after its folder."""
+    assert handler_name(Path(path)) == name
+
+
+def test_targets(tmp_path: Path) -> None:
+    """Files of the current folder come before those of the store; urls stay as they are; archives keep the name they bring."""
+    (tmp_path / "store").mkdir()
+    for name in ("hello.py", "a.mar", "store/a.mar", "store/b.mar"):
+        (tmp_path / name).write_text("")
+
+    def resolved(name: str | None, text: str) -> Target:
+        return resolve_target(Target(name, text), tmp_path, tmp_path / "store")
+
+    assert resolved(None, "hello.py") == Target("hello", str(tmp_path / "hello.py"))
+    assert resolved("mine", "hello.py") == Target("mine", str(tmp_path / "hello.py"))
+    assert resolved(None, "a.mar") == Target(None, str(tmp_path / "a.mar"))
+    assert resolved(None, "b.mar") == Target(None, str(tmp_path / "store" / "b.mar"))
+    assert resolved(None, "https://h/a.mar") == Target(None, "https://h/a.mar")
+
+
+@pytest.mark.parametrize(("asked", "expected"), [
+    ((None, None, None), {}),
+    (("0.0.0.0", None, None), {"inference_address": "http://0.0.0.0:8080"}),
+    ((None, 9000, None), {"inference_address": "http://127.0.0.1:9000", "management_address": "http://127.0.0.1:9001"}),
+    ((None, 0, None), {"inference_address": "http://127.0.0.1:0", "management_address": "http://127.0.0.1:0"}),
+    (("::1", 65535, None), {"inference_address": "http://[::1]:65535", "management_address": "http://127.0.0.1:0"}),
+    (("h", 1, 2), {"inference_address": "http://h:1", "management_address": "http://127.0.0.1:2"}),
+])
+def test_addresses(asked: tuple[str | None, int | None, int | None], expected: dict[str, str]) -> None:
+    """Management stays on this machine."""
+    assert address_flags(*asked) == expected
+
+
+def test_serving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Targets reach the server, a terminal gets events only, and the banner appears when it is ready."""
+    (tmp_path / "hello.py").write_text("")
+    (tmp_path / "config.properties").write_text("job_queue_size=7\nvmargs=x\n")
+    server = FakeServer(FakeStatus([FakeModel("hello", 2)]), result=5)
+    flags = {"default_workers_per_model": "2", "inference_address": "http://0.0.0.0:9"}
+    assert serve(["hello.py"], flags, {}, tmp_path, config_file=None, server=lambda: server) == 5
+    assert server.config is not None
+    assert (server.config.log_location, server.config.metrics_location, server.config.log_console) == (None, None, "events")
+    assert (server.config.job_queue_size, server.config.inference_address) == (7, Address("http", "0.0.0.0", 9))
+    assert server.targets == [Target("hello", str(tmp_path / "hello.py"))]
+    shown = capsys.readouterr()
+    assert "hello: 2 workers (default_workers_per_model)" in shown.out
+    assert str(tmp_path / "config.properties") in shown.out
+    assert "no longer needed" in shown.err
+
+
+def test_models_of_the_configuration(tmp_path: Path) -> None:
+    """Without a target those of `load_models` are served, and log files are written where somebody wants them."""
+    (tmp_path / "m").mkdir()
+    server = FakeServer()
+    environ = {"LOG_LOCATION": str(tmp_path / "l"), "ARGOSY_METRICS_LOCATION": str(tmp_path / "m")}
+    serve([], {"load_models": "a=m"}, environ, tmp_path, config_file=None, server=lambda: server)
+    assert server.config is not None
+    assert server.targets == [Target("a", "m")]
+    assert (server.config.log_location, server.config.metrics_location) == (tmp_path / "l", tmp_path / "m")
+
+
+def test_the_banner_is_at_most_ten_lines() -> None:
+    """With many models, some of which did not load."""
+    models = [FakeModel(f"m{number}", 1, error="boom" if number == 0 else None) for number in range(20)]
+    lines = banner(FakeStatus(models), "one per processor: 1 may be used", "config.properties")
+    assert len(lines) <= 10
+    text = "\n".join(lines)
+    for words in ("http://127.0.0.1:8080", "http://127.0.0.1:8081", "m0: did not load", "m1: 1 worker (one per processor", "and 17 more"):
+        assert words in text
+    assert "curl http://127.0.0.1:8080/predictions/m1 " in text
+
+
+def test_the_banner_without_models() -> None:
+    """It says what to do; one shared listener is one line."""
+    lines = banner(FakeStatus([], management=["http://127.0.0.1:8080"]), "")
+    assert "none yet" in "\n".join(lines)
+    assert not any("try" in line.split()[:1] or "management " in line for line in lines[:2])
+
+
+@pytest.mark.parametrize(("address", "expected"), [
+    ("http://0.0.0.0:1", "curl http://127.0.0.1:1/predictions/m -d 'hello'"),
+    ("https://h:1", "curl -k https://h:1/predictions/m -d 'hello'"),
+    ("http://[::]:1", "curl http://[::1]:1/predictions/m -d 'hello'"),
+    ("unix:/a", "curl --unix-socket /a http://localhost/predictions/m -d 'hello'"),
+])
+def test_a_line_to_try(address: str, expected: str) -> None:
+    """It works from this machine, whatever the listener."""
+    assert curl(address, "m") == expected
+
+
+def test_failures_come_with_traceback_and_hint() -> None:
+    """For every model that did not load, and only for those."""
+    error = "Traceback (most recent call last):\n  boom\nModuleNotFoundError: No module named 'torch'"
+    text = "\n".join(failures(FakeStatus([FakeModel("bad", 0, error=error), FakeModel("good", 1)])))
+    assert text.startswith("model bad did not load:\n  Traceback")
+    assert "hint: install the missing module" in text
+    assert "good" not in text
+
+
+@pytest.mark.parametrize(("error", "words"), [
+    ("FileNotFoundError: x", "model folder"), ("MemoryError", "--workers 1"), ("ValueError", "correct the handler"),
+])
+def test_hints(error: str, words: str) -> None:
+    """What to do depends on what happened."""
+    assert words in hint(error)
+
+
+def test_the_command_is_documented() -> None:
+    """Every option has a help text, and the reference page names it."""
+    page = (Path(__file__).resolve().parents[3] / "docs" / "reference" / "commands.md").read_text()
+    for parameter in serving.serve_command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help
+            assert re.search(rf"`{parameter.opts[0]}\b", page), parameter.opts
