@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
-from argosy.frontend.site import Plan, split_target
+from argosy.frontend.head import NO_HEAD
+from argosy.frontend.site import split_target
 from argosy.messages import Buffer, Part, Request, Response
 from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
 from argosy.protocols.forms import body_parts, query_parts
@@ -32,26 +33,14 @@ class Exchange:
     """From the first byte of a request to the last one of its reply. The connection makes it and is told when it is over."""
 
     # class attributes are the defaults: setting them for each request would cost more than all that is done with them
-    method = b""
-    target = b""
-    version = b"1.1"
+    head = NO_HEAD
     id = b""
-    content_type = b""
-    keep_alive = True
-    is_plain = False
-    """Whether an ordinary answer needs no more than the ordinary head: not HEAD, and the connection stays."""
-    upgrade = False
-    chunked = False
-    length = 0
-    """The announced length of the body."""
-    expects = False
-    plan: Plan | None = None
     received = 0
     reserved = 0
     """Bytes taken from the budget."""
+    upgraded = False
+    """The body behind an ignored upgrade is being read."""
     slot: ArenaSlot | None = None
-    headers: Sequence[bytes] = ()
-    """name, value, name, value …"""
     request: Request | None = None
     task: asyncio.Task[None] | None = None
 
@@ -61,13 +50,13 @@ class Exchange:
         self.chunks: list[bytes] = []
 
     def __repr__(self) -> str:
-        return f"<Exchange {self.id.decode('latin-1')} {self.method.decode('latin-1')} {self.target!r} {self.received} bytes>"
+        return f"<Exchange {self.id.decode('latin-1')} {self.head!r} {self.received} received>"
 
     # -- the request was read ----------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Do what the request asks for. The reply comes now or later."""
-        plan = self.plan
+        plan = self.head.plan
         assert plan is not None
         if plan.model is not None:
             try:
@@ -91,29 +80,30 @@ class Exchange:
             body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         parts: Sequence[Part] = ()
         if with_query:
-            parts = query_parts(self.target.partition(b"?")[2].decode("latin-1"))
-        kind = self.content_type
-        if kind and kind[:1] in b"aAmM" and self.slot is None:
-            fields = _form(kind, body)
+            parts = query_parts(self.head.target.partition(b"?")[2].decode("latin-1"))
+        head = self.head
+        if head.is_form:
+            fields = body_parts(head.content_type.decode("latin-1"), body)
             if fields is not None:
                 parts = [*parts, *fields]
                 body = None
         slot, self.slot = self.slot, None
         self.chunks = []
-        self.request = request = Request(self.id, kind, b"\0".join(self.headers), body, self, parts, slot)
+        self.request = request = Request(self.id, head.content_type, head.block, body, self, parts, slot)
         limit_s = self.connection.site.limits.request_deadline_s
         if limit_s:
             request.deadline = self.started + limit_s
         model.submit(request)
 
     def _call(self, call: Call) -> None:
-        path, query = split_target(self.target)
-        names = [name.decode("latin-1").lower() for name in self.headers[::2]]
-        values = [value.decode("latin-1") for value in self.headers[1::2]]
+        head = self.head
+        path, query = split_target(head.target)
+        names = [name.decode("latin-1").lower() for name in head.fields[::2]]
+        values = [value.decode("latin-1") for value in head.fields[1::2]]
         body = b"".join(self.chunks)
         self.chunks = []
         request = HttpRequest(
-            self.method.decode("latin-1"), path, query, dict(zip(names, values, strict=True)), body, self.id.decode("latin-1"), self.connection.peer
+            head.method.decode("latin-1"), path, query, dict(zip(names, values, strict=True)), body, self.id.decode("latin-1"), self.connection.peer
         )
         try:
             result = call.function(request)
@@ -148,9 +138,9 @@ class Exchange:
         status, body = response.status, response.body
         if status == 200 and not response.phrase:
             connection = self.connection
-            if self.is_plain and not response.headers and not connection.site.is_special and connection.exchange is self and len(body) <= _JOINED:
+            if self.head.is_plain and not response.headers and not connection.site.is_special and connection.exchange is self and len(body) <= _JOINED:
                 # nearly every answer
-                connection.write(b"%s%s%s%d%s%s" % (_PLAIN_1, self.id, _PLAIN_2, len(body), _PLAIN_3, body))
+                connection.send(b"%s%s%s%d%s%s" % (_PLAIN_1, self.id, _PLAIN_2, len(body), _PLAIN_3, body))
                 connection.finished(self, 200, True)
                 return
             line = _OK
@@ -183,7 +173,7 @@ class Exchange:
         if connection.exchange is not self:  # its client is gone
             return
         site = connection.site
-        keep = self.keep_alive and status < 400 and not site.draining
+        keep = self.head.keep_alive and status < 400 and not site.draining
         cors = _cors(site.cors, headers) if site.cors else b""
         bodiless = status in (204, 304)
         head = b"%s%sx-request-id: %s\r\n%s%s%s%s\r\n\r\n" % (
@@ -195,7 +185,7 @@ class Exchange:
             b"" if bodiless else b"content-length: %d\r\n" % len(body),
             b"connection: keep-alive" if keep else b"connection: close",
         )
-        if bodiless or self.method == b"HEAD":
+        if bodiless or self.head.method == b"HEAD":
             connection.write(head)
         elif len(body) <= _JOINED:
             connection.write(head + body)
@@ -209,7 +199,7 @@ class Exchange:
     def abandon(self) -> None:
         """The client is gone."""
         self.free()
-        request, plan = self.request, self.plan
+        request, plan = self.request, self.head.plan
         if request is not None and plan is not None and plan.model is not None:
             plan.model.cancel(request)
 
@@ -221,14 +211,6 @@ class Exchange:
         if self.reserved:
             self.connection.site.budget.give_back(self.reserved)
             self.reserved = 0
-
-
-def _form(content_type: bytes, body: Buffer) -> list[Part] | None:
-    """The fields of a form body; None if it is not one."""
-    kind = content_type[:33].lower()
-    if kind.startswith((b"application/x-www-form-urlencoded", b"multipart/")):
-        return body_parts(content_type.decode("latin-1"), body)
-    return None
 
 
 def _cors(configured: tuple[tuple[str, str], ...], headers: Sequence[tuple[str, str]]) -> bytes:

@@ -6,6 +6,7 @@ A connection answers one request at a time, in order. What a client may send is 
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -14,7 +15,8 @@ import httptools
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.site import Limits, Plan, Site
+from argosy.frontend.head import NO_HEAD, Head, Problem, long_head, oversize, too_large
+from argosy.frontend.site import Plan, Site
 from argosy.messages import Buffer
 from argosy.protocols.endpoint import HttpReply
 from argosy.protocols.status import failure, phrase
@@ -22,19 +24,19 @@ from argosy.protocols.status import failure, phrase
 if TYPE_CHECKING:
     from argosy.frontend.listener import Listener
 
+_log = logging.getLogger("argosy.frontend")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
 _BODY_RATE = 256
 """Bytes a second that a body must come in with, over `body_timeout_s`."""
-_FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
+_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
 
 class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_headers", "_lingering", "_listener", "_mark", "_parser", "_paused", "_peer", "_reading", "_reading_paused",
-        "_since", "_target", "_transport", "_waiting", "exchange", "peer", "site",
+        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser", "_paused", "_peer", "_reading", "_reading_paused",
+        "_since", "_target", "_transport", "_waiting", "exchange", "peer", "send", "site",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -51,7 +53,9 @@ class Connection(asyncio.BufferedProtocol):
         self._body_left = 0
         """Bytes of a large body that are still to be received straight into its slot."""
         self._target = b""
-        self._headers: list[bytes] = []
+        self._fields: list[bytes] = []
+        self._head = NO_HEAD
+        """The last head that may come again."""
         self._fed = 0
         """Bytes of the head that is being read."""
         self._since = 0.0
@@ -76,6 +80,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
+        self.send = self._transport.write
         self._since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
@@ -126,7 +131,6 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were received."""
-        self.site.counters.bytes_received += count
         if self._body_left:
             self._received_large(count)
         elif not self._ended:
@@ -142,49 +146,57 @@ class Connection(asyncio.BufferedProtocol):
             self._parser = httptools.HttpRequestParser(self)
             self.on_message_complete()
 
-    def _feed(self, data: Buffer) -> None:
+    def _feed(self, data: memoryview) -> None:
         before = self._reading
         self._fed = len(data) if before is None else self._fed + len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(memoryview(data)[upgrade.args[0] :])
-        except httptools.HttpParserError:
-            if not self._ended:
-                self._refuse(400, "BadRequestException", "Invalid HTTP message.")
-        if self._ended:
-            return
-        if (reading := self._reading) is None:
+        self._parse(data)
+        reading = self._reading
+        if reading is None or self._ended:
             return
         if reading.slot is not None:
             self._body_left = len(reading.slot.view) - reading.received
-        elif reading.plan is None:
+        elif reading.head is NO_HEAD:
             if reading is not before:
                 self._fed = len(data)
-            if self._fed > self.site.limits.head_bytes + self.site.limits.target_bytes:
-                reading.target, reading.headers = self._target, self._headers
-                self._refuse(*(_oversize(reading, self.site.limits, self._fed) or _long_head(self.site.limits)))
+            limits = self.site.limits
+            if self._fed > limits.head_bytes + limits.target_bytes:
+                self._refuse(oversize(self._target, self._fields, limits, self._fed) or long_head(limits))
+
+    def _parse(self, data: memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._without_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserCallbackError:
+            _log.exception("A request could not be handled")
+            self._refuse((500, "InternalServerException", "The server failed; its log says more."))
+        except httptools.HttpParserError:
+            self._refuse((400, "BadRequestException", "Invalid HTTP message."))
 
     def _without_upgrade(self, rest: memoryview) -> None:
-        """The client offered another protocol, which is ignored; llhttp stops at such a head, so a fresh parser reads the body."""
+        """The client offered another protocol, which is ignored; llhttp stops at such a head, so a fresh parser reads the body.
+
+        Only the last request of a connection may be so: what follows it might be of the other protocol.
+        """
         reading = self._reading
+        if reading is None or self._ended:
+            return
+        head = reading.head
         self._parser = httptools.HttpRequestParser(self)
-        if reading is not None and not self._ended:
-            names = [name.lower() for name in reading.headers[::2]]
-            framing = next((k for k in (b"content-length", b"transfer-encoding") if k in names), None)
-            value = reading.headers[2 * names.index(framing) + 1] if framing else b"0"
-            self._continuing = True
-            self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n%s: %s\r\n\r\n" % (framing or b"content-length", value))
+        framing = b"Transfer-Encoding: chunked" if head.is_chunked else b"Content-Length: %d" % head.length
+        self._continuing = True
+        head.keep_alive = head.is_plain = False
+        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n%s\r\n\r\n" % framing)
         if len(rest) and not self._ended:
-            self._feed(rest)
+            self._parse(rest)
 
     # -- what the parser calls ---------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._target = b""
-        self._headers = []
         if not self._continuing:
+            self._target = b""
+            self._fields = []
             self._since = now = self.site.loop.time()
             self._mark = 0
             self._reading = Exchange(self, now)
@@ -195,38 +207,54 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header field; bounded like the target."""
-        self._headers += (name, value)
+        self._fields += (name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole: decide what to do with the request before its body is read."""
-        if self._continuing or self._ended:
-            return
         reading = self._reading
-        assert reading is not None
+        if self._continuing or self._ended or reading is None:
+            return
         parser = self._parser
         site = self.site
-        reading.target = self._target
-        reading.headers = self._headers
-        reading.method = parser.get_method()
-        reading.version = _VERSIONS.get(parser.get_http_version(), b"")
-        reading.keep_alive = keep = parser.should_keep_alive()
-        reading.is_plain = keep and reading.method != b"HEAD"
+        fields, self._fields = self._fields, []
+        known = self._head
+        if (
+            known.fields == fields
+            and known.target == self._target
+            and known.generation == site.registry.generation
+            and known.method == parser.get_method()
+            and known.keep_alive == parser.should_keep_alive()
+        ):
+            head = known
+        else:
+            head = self._new_head(fields)
+        reading.head = head
         if self.exchange is not None or self._waiting:
             self._pause_reading()
-        problem = _oversize(reading, site.limits, self._fed) or _examine(reading)
-        if not reading.id:
-            reading.id = site.ids.fresh()
-        if problem is not None:
-            self._refuse(*problem)
+        if head.problem is not None:
+            reading.id = head.id or site.ids.fresh()
+            self._refuse(head.problem)
             return
-        if reading.length > site.limits.body_bytes:
-            self._refuse(*_too_large(site.limits.body_bytes))
-            return
-        reading.plan = site.plan(reading.method, reading.target)
-        if reading.length >= site.limits.arena_bytes:
+        reading.id = head.id or site.ids.fresh()
+        if head.length >= site.limits.arena_bytes:
             self._reserve(reading)
-        elif reading.expects:
+        elif head.expects:
             self._invite(reading)
+
+    def _new_head(self, fields: list[bytes]) -> Head:
+        """Read a head that is not the one before; it has a problem or a plan."""
+        parser, site = self._parser, self.site
+        keep = parser.should_keep_alive()
+        head = Head(parser.get_method(), self._target, fields, keep)
+        # with neither a Connection field nor a reason to close it can only be HTTP/1.1
+        version = _VERSIONS.get(parser.get_http_version(), b"") if head.names_connection or not keep else b"1.1"
+        head.problem = oversize(self._target, fields, site.limits, self._fed) or head.problem_with(version, site.limits)
+        if head.problem is None:
+            head.plan = site.plan(head.method, head.target)
+            head.generation = site.registry.generation
+            if head.is_repeatable and head.plan.model is not None:
+                self._head = head
+        return head
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
@@ -241,7 +269,7 @@ class Connection(asyncio.BufferedProtocol):
         reading.chunks.append(data)
         reading.received += len(data)
         if reading.received > self.site.limits.body_bytes:
-            self._refuse(*_too_large(self.site.limits.body_bytes))
+            self._refuse(too_large(self.site.limits.body_bytes))
         elif reading.received > reading.reserved + self.site.limits.arena_bytes:
             self._grow(reading)
 
@@ -252,12 +280,13 @@ class Connection(asyncio.BufferedProtocol):
         reading = self._reading
         if self._ended or reading is None:
             return
-        if reading.upgrade and self._parser.should_upgrade():
+        if reading.head.upgrades and not reading.upgraded and self._parser.should_upgrade():
+            reading.upgraded = True
             return  # its body follows, see `_without_upgrade`
         self._reading = None
         if self._budget_wait:
             self._give_up_waiting()  # it fitted into what came with its head
-        if not reading.keep_alive:
+        if not reading.head.keep_alive:
             self._ended = True  # what follows a last request is ignored
         if self.exchange is None and not self._waiting and not self._paused:
             self.exchange = reading
@@ -270,22 +299,22 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reserve(self, reading: Exchange) -> None:
         """See that there is memory for a large body before it is read."""
-        if self.site.budget.take(reading.length):
-            reading.reserved = reading.length
+        if self.site.budget.take(reading.head.length):
+            reading.reserved = reading.head.length
             self._place(reading)
-        elif reading.length > self.site.budget.total:
-            self._refuse(413, "RequestTooLargeException", f"The body is over {self.site.budget.total} bytes (setting request_memory_bytes).")
+        elif reading.head.length > self.site.budget.total:
+            self._refuse((413, "RequestTooLargeException", f"The body is over {self.site.budget.total} bytes (setting request_memory_bytes)."))
         else:
             self._pause_reading()
             self._budget_wait = True
-            self.site.budget.wait(reading.length, self._granted)
+            self.site.budget.wait(reading.head.length, self._granted)
 
     def _granted(self) -> None:
         """The memory for the body that is being read is there now."""
         reading = self._reading
         assert reading is not None
         self._budget_wait = False
-        reading.reserved = reading.length
+        reading.reserved = reading.head.length
         self._since = self.site.loop.time()
         self._place(reading)
         if reading.slot is not None:
@@ -299,14 +328,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def _place(self, reading: Exchange) -> None:
         """Receive a large body for a handler straight into the arena of its model, if there is room."""
-        model = reading.plan.model if reading.plan is not None else None
-        if model is not None and model.arena is not None and not reading.content_type.lower().startswith(_FORMS):
-            slot = model.arena.take(reading.length)
+        plan = reading.head.plan
+        model = plan.model if plan is not None else None
+        if model is not None and model.arena is not None and not reading.head.is_form:
+            slot = model.arena.take(reading.head.length)
             if slot is not None:
                 slot.view[: reading.received] = b"".join(reading.chunks)
                 reading.chunks.clear()
                 reading.slot = slot
-        if reading.expects:
+        if reading.head.expects:
             self._invite(reading)
 
     def _grow(self, reading: Exchange) -> None:
@@ -315,7 +345,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.site.budget.take(step):
             reading.reserved += step
         else:
-            self._refuse(503, "ServiceUnavailableException", "The server holds too many request bodies (setting request_memory_bytes); try again.")
+            self._refuse((503, "ServiceUnavailableException", "The server holds too many request bodies (setting request_memory_bytes); try again."))
 
     def _invite(self, reading: Exchange) -> None:
         """Answer `Expect: 100-continue`; a request that will be refused anyhow is read all the same."""
@@ -324,21 +354,23 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- replies -----------------------------------------------------------------------------------------------------
 
+    # `send` is the transport's own write, for the current exchange, whose client is there
+
     def write(self, data: Buffer) -> None:
         """Send bytes; does nothing when the client is gone."""
         if not self._transport.is_closing():
-            self.site.counters.bytes_sent += len(data)
             self._transport.write(data)
 
     def finished(self, exchange: Exchange, status: int, keep: bool) -> None:
         """The reply of the current exchange was sent."""
         site = self.site
+        head = exchange.head
         site.counters.count(status)
         now = site.loop.time()
         if site.access is not None:
             site.access.write(
                 b'%s "%s %s HTTP/%s" %d %d'
-                % (self._peer, exchange.method, exchange.target, exchange.version, status, (now - exchange.started) * 1e3)
+                % (self._peer, head.method, head.target, head.version, status, (now - exchange.started) * 1e3)
             )
         if exchange.reserved or exchange.slot is not None:
             exchange.free()
@@ -383,17 +415,19 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._transport.close()
 
-    def _refuse(self, status: int, kind: str, message: str) -> None:
-        """Answer what cannot be read to its end, after the requests before it, and close."""
+    def _refuse(self, problem: Problem) -> None:
+        """Answer what cannot be read to its end, after the requests before it, and close. Does nothing when that has happened already."""
+        if self._ended:
+            return
         self._ended = True
         reading = self._reading or Exchange(self, self.site.loop.time())
-        reading.target = reading.target or self._target
+        known = reading.head
+        head = Head(known.method, (self._target if known is NO_HEAD else known.target)[:1024] or b"/", (), False)
+        head.version = known.version
+        status, kind, message = problem
+        head.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), reason=phrase(status)))
+        reading.head = head
         reading.id = reading.id or self.site.ids.fresh()
-        reading.method = reading.method or b"GET"
-        reading.version = reading.version or b"1.1"
-        reading.target = (reading.target or b"/")[:1024]
-        reading.keep_alive = False
-        reading.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), reason=phrase(status)))
         self._reading = reading
         if self.exchange is None and not self._waiting:
             self.exchange = reading
@@ -425,98 +459,21 @@ class Connection(asyncio.BufferedProtocol):
         elif self._reading is None:
             if waited > limits.idle_timeout_s:
                 self._transport.close()
-        elif self._reading.plan is None:
+        elif self._reading.head is NO_HEAD:
             if waited > limits.header_timeout_s:
-                self._refuse(408, "RequestTimeoutException", f"The request head did not come within {limits.header_timeout_s:g} s.")
+                self._refuse((408, "RequestTimeoutException", f"The request head did not come within {limits.header_timeout_s:g} s."))
         elif waited > limits.body_timeout_s and not self._reading_paused:
             came = self._reading.received - self._mark
             if came < _BODY_RATE * limits.body_timeout_s:
-                self._refuse(408, "RequestTimeoutException", f"The request body came too slowly: {came} bytes in {waited:.0f} s.")
+                self._refuse((408, "RequestTimeoutException", f"The request body came too slowly: {came} bytes in {waited:.0f} s."))
             self._since, self._mark = now, self._reading.received if self._reading else 0
 
     def drain(self) -> None:
         """The server stops: close as soon as nothing is being answered."""
-        if self.exchange is None and not self._waiting and (self._reading is None or self._reading.plan is None):
+        if self.exchange is None and not self._waiting and (self._reading is None or self._reading.head is NO_HEAD):
             self._ended = True
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
         self._transport.abort()
-
-
-_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
-_HOST, _LENGTH, _TYPE, _ENCODING, _EXPECT, _ID, _UPGRADE = range(7)
-_INTERESTING = {
-    b"host": _HOST,
-    b"content-length": _LENGTH,
-    b"content-type": _TYPE,
-    b"transfer-encoding": _ENCODING,
-    b"expect": _EXPECT,
-    b"x-request-id": _ID,
-    b"upgrade": _UPGRADE,
-}
-
-Problem = tuple[int, str, str]
-"""Why a request is refused: status, type and message."""
-
-
-def _too_large(limit: int) -> Problem:
-    return 413, "RequestTooLargeException", f"The request body is over the limit of {limit} bytes (setting max_request_size)."
-
-
-def _long_head(limits: Limits) -> Problem:
-    return 431, "RequestHeaderFieldsTooLargeException", f"The request head is over {limits.head_bytes} bytes."
-
-
-def _oversize(exchange: Exchange, limits: Limits, received: int) -> Problem | None:
-    """Why a head of which `received` bytes have come is too large."""
-    if len(exchange.target) > limits.target_bytes:
-        return 414, "RequestUriTooLongException", f"The request target is over {limits.target_bytes} bytes."
-    if len(exchange.headers) > 2 * limits.header_count:
-        return 431, "RequestHeaderFieldsTooLargeException", f"The request has over {limits.header_count} header fields."
-    if received > limits.head_bytes and sum(map(len, exchange.headers)) > limits.head_bytes:
-        return _long_head(limits)
-    return None
-
-
-def _examine(exchange: Exchange) -> Problem | None:
-    """Note what the server needs to know of a request's headers; why it cannot be served, if it cannot."""
-    hosts = 0
-    problem: Problem | None = None
-    headers = iter(exchange.headers)
-    for name, value in zip(headers, headers, strict=True):
-        kind = _INTERESTING.get(name.lower())
-        if kind is None:
-            continue
-        if kind == _HOST:
-            hosts += 1
-        elif kind == _LENGTH:
-            exchange.length = int(value)
-        elif kind == _TYPE:
-            exchange.content_type = value
-        else:
-            problem = _note(exchange, kind, value) or problem
-    if not exchange.version:
-        return 505, "HttpVersionNotSupportedException", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
-    if hosts != 1 and (hosts or exchange.version == b"1.1"):
-        return 400, "BadRequestException", "An HTTP/1.1 request needs exactly one Host header."
-    if exchange.method == b"CONNECT":
-        return 405, "MethodNotAllowedException", "CONNECT is not served here."
-    return problem
-
-
-def _note(exchange: Exchange, kind: int, value: bytes) -> Problem | None:
-    """Note one of the rarer headers; why it cannot be served."""
-    if kind == _ENCODING:
-        fits = exchange.version == b"1.1" and value.strip().lower() == b"chunked" and not exchange.chunked
-        exchange.chunked = True
-        return None if fits else (501, "NotImplementedException", "The only transfer coding that is understood is chunked, once, in HTTP/1.1.")
-    if kind == _EXPECT:
-        exchange.expects = value.strip().lower() == b"100-continue"
-        return None if exchange.expects else (417, "ExpectationFailedException", "The only expectation that is understood is 100-continue.")
-    if kind == _UPGRADE:
-        exchange.upgrade = True
-    elif 0 < len(value) <= 128 and _ID_CHARACTERS.issuperset(value):
-        exchange.id = value
-    return None

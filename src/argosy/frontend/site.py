@@ -56,8 +56,6 @@ class HttpCounters:
     redirected: int = 0
     client_errors: int = 0
     server_errors: int = 0
-    bytes_received: int = 0
-    bytes_sent: int = 0
 
     def count(self, status: int) -> None:
         """A reply with this status went out."""

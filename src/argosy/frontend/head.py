@@ -1,0 +1,136 @@
+"""What the server needs to know of a request's head, and why it refuses some."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from argosy.frontend.site import Limits, Plan
+
+_ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
+_LONGEST_ID = 128
+_FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
+
+Problem = tuple[int, str, str]
+"""Why a request is refused: status, type and message."""
+
+_HOST, _LENGTH, _TYPE, _CONNECTION, _ENCODING, _EXPECT, _ID, _UPGRADE = range(8)
+_INTERESTING = {
+    b"host": _HOST,
+    b"content-length": _LENGTH,
+    b"content-type": _TYPE,
+    b"connection": _CONNECTION,
+    b"transfer-encoding": _ENCODING,
+    b"expect": _EXPECT,
+    b"x-request-id": _ID,
+    b"upgrade": _UPGRADE,
+}
+
+
+class Head:
+    """The head of a request. A client that sends the same head again on its connection gets the same object.
+
+    `plan` is None until the site has said what happens to the request. Written by the connection only, before the request starts.
+    """
+
+    __slots__ = (
+        "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive", "length",
+        "method", "names_connection", "plan", "problem", "target", "upgrades", "version",
+    )  # fmt: skip
+
+    def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
+        self.method = method
+        self.target = target
+        self.fields = fields
+        """name, value, name, value …"""
+        self.block = b"\0".join(fields)
+        self.keep_alive = keep_alive
+        self.is_plain = keep_alive and method != b"HEAD"
+        """Whether an ordinary answer needs no more than the ordinary head."""
+        self.version = b"1.1"
+        self.content_type = b""
+        self.is_form = False
+        self.length = 0
+        """The announced length of the body."""
+        self.id = b""
+        """The request id that the client chose."""
+        self.hosts = 0
+        self.names_connection = False
+        self.is_chunked = False
+        self.expects = False
+        self.upgrades = False
+        self.problem: Problem | None = None
+        self.plan: Plan | None = None
+        self.generation = -1
+        for at in range(0, len(fields), 2):
+            kind = _INTERESTING.get(fields[at].lower())
+            if kind is not None:
+                self._note(kind, fields[at + 1])
+
+    def __repr__(self) -> str:
+        return f"<Head {self.method.decode('latin-1')} {self.target!r} {self.length} bytes>"
+
+    def _note(self, kind: int, value: bytes) -> None:
+        if kind == _HOST:
+            self.hosts += 1
+        elif kind == _LENGTH:
+            self.length = int(value)
+        elif kind == _TYPE:
+            self.content_type = value
+            self.is_form = value.lower().startswith(_FORMS)
+        elif kind == _CONNECTION:
+            self.names_connection = True
+        elif kind == _ENCODING:
+            if self.is_chunked or value.strip().lower() != b"chunked":
+                self.problem = 501, "NotImplementedException", "The only transfer coding that is understood is chunked, once."
+            self.is_chunked = True
+        elif kind == _EXPECT:
+            self.expects = value.strip().lower() == b"100-continue"
+            if not self.expects:
+                self.problem = 417, "ExpectationFailedException", "The only expectation that is understood is 100-continue."
+        elif kind == _UPGRADE:
+            self.upgrades = True
+        elif 0 < len(value) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(value):
+            self.id = value
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether an equal head on the same connection means the same."""
+        return not (self.id or self.expects or self.upgrades or self.is_chunked)
+
+    def problem_with(self, version: bytes, limits: Limits) -> Problem | None:
+        """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""
+        self.version = version or b"1.1"
+        if not version:
+            return 505, "HttpVersionNotSupportedException", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
+        if self.hosts != 1 and (self.hosts or version == b"1.1"):
+            return 400, "BadRequestException", "An HTTP/1.1 request needs exactly one Host header."
+        if self.is_chunked and version != b"1.1":
+            return 501, "NotImplementedException", "Transfer codings belong to HTTP/1.1."
+        if self.method == b"CONNECT":
+            return 405, "MethodNotAllowedException", "CONNECT is not served here."
+        return self.problem or (too_large(limits.body_bytes) if self.length > limits.body_bytes else None)
+
+
+NO_HEAD = Head(b"GET", b"/", (), False)
+"""The head of a request whose head has not been read."""
+
+
+def too_large(limit: int) -> Problem:
+    """The body is over the limit of bytes."""
+    return 413, "RequestTooLargeException", f"The request body is over the limit of {limit} bytes (setting max_request_size)."
+
+
+def long_head(limits: Limits) -> Problem:
+    """The head is over the limit of bytes."""
+    return 431, "RequestHeaderFieldsTooLargeException", f"The request head is over {limits.head_bytes} bytes."
+
+
+def oversize(target: bytes, fields: Sequence[bytes], limits: Limits, received: int) -> Problem | None:
+    """Why a head of which `received` bytes have come is too large."""
+    if len(target) > limits.target_bytes:
+        return 414, "RequestUriTooLongException", f"The request target is over {limits.target_bytes} bytes."
+    if len(fields) > 2 * limits.header_count:
+        return 431, "RequestHeaderFieldsTooLargeException", f"The request has over {limits.header_count} header fields."
+    if received > limits.head_bytes and sum(map(len, fields)) > limits.head_bytes:
+        return long_head(limits)
+    return None
