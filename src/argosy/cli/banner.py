@@ -28,8 +28,12 @@ class ModelStatus(Protocol):
         """A word for its state."""
 
     @property
-    def error(self) -> str | None:
-        """Why it did not load, with the traceback; None or empty if it did."""
+    def error(self) -> str:
+        """Why it did not load; empty if it did, or still loads."""
+
+    @property
+    def detail(self) -> str:
+        """The handler's traceback, if there is one."""
 
 
 class ServerStatus(Protocol):
@@ -47,6 +51,10 @@ class ServerStatus(Protocol):
     def models(self) -> Sequence[ModelStatus]:
         """The models that were to be loaded at start."""
 
+    @property
+    def workers_reason(self) -> str:
+        """Why they have as many workers as they do."""
+
 
 class Run(Protocol):
     """Runs a server until its end: see `argosy.server.run`."""
@@ -60,25 +68,25 @@ def load_server() -> Run:
     return cast(Run, importlib.import_module("argosy.server").run)
 
 
-def banner(status: ServerStatus, reason: str, file: str | None = None) -> list[str]:
-    """At most ten lines. `reason` says why the models have that many workers; `file` is the configuration file that was read."""
+def banner(status: ServerStatus, file: str | None = None) -> list[str]:
+    """At most ten lines. `file` is the configuration file that was read."""
     lines = [f"Argosy {__version__}", _row("inference", ", ".join(status.inference))]
     if list(status.management) != list(status.inference):
         lines.append(_row("management", ", ".join(status.management)))
     if file is not None:
         lines.append(_row("settings", file))
-    lines += [_row("model", text) for text in _models(status, reason)]
+    lines += [_row("model", text) for text in _models(status)]
     served = next((model.name for model in status.models if not model.error), None)
     if served is not None and status.inference:
         lines.append(_row("try", curl(status.inference[0], served)))
     return [*lines, _row("stop", "Ctrl-C")]
 
 
-def _models(status: ServerStatus, reason: str) -> Iterator[str]:
+def _models(status: ServerStatus) -> Iterator[str]:
     shown = status.models if len(status.models) <= _MOST_MODELS else status.models[: _MOST_MODELS - 1]
     for model in shown:
         noun = "worker" if model.workers == 1 else "workers"
-        yield f"{model.name}: did not load, see below" if model.error else f"{model.name}: {model.workers} {noun} ({reason})"
+        yield f"{model.name}: did not load, see below" if model.error else f"{model.name}: {model.workers} {noun} ({status.workers_reason})"
     if len(status.models) > len(shown):
         yield f"and {len(status.models) - len(shown)} more"
     if not status.models:
@@ -102,7 +110,8 @@ def failures(status: ServerStatus) -> list[str]:
     lines = []
     for model in status.models:
         if model.error:
-            lines += [f"model {model.name} did not load:", *(f"  {line}" for line in model.error.rstrip().splitlines()), f"hint: {hint(model.error)}"]
+            text = "\n".join(dict.fromkeys((model.error.rstrip(), model.detail.rstrip())))
+            lines += [f"model {model.name} did not load:", *(f"  {line}" for line in text.splitlines()), f"hint: {hint(text)}"]
     return lines
 
 
@@ -114,4 +123,4 @@ def hint(error: str) -> str:
         return "a file that the handler opens is missing; paths count from the model folder"
     if "MemoryError" in error:
         return "the model needs more memory than there is; try --workers 1"
-    return "correct the handler and start again; its own traceback is above"
+    return "correct the handler and start again"

@@ -12,7 +12,7 @@ import click
 
 from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
 from argosy.cli.options import fail, with_settings
-from argosy.config import Host, Loaded, Target, default_start_workers, load_config, parse_target, read_host, run_program, usable_gpus
+from argosy.config import Loaded, Target, load_config, parse_target, read_host
 from argosy.errors import ArgosyError, ErrorCode
 
 _GENERIC_STEMS = frozenset({"handler", "model", "service"})
@@ -65,14 +65,13 @@ def serve(
     names: Sequence[str], flags: Mapping[str, str], environ: Mapping[str, str], cwd: Path, *, config_file: str | None, server: Callable[[], Run]
 ) -> int:
     """Run a server until its end and return the exit status. Raises `ArgosyError` when it cannot start."""
-    host = read_host()
-    loaded = load_config(_quiet(flags, environ), environ, cwd, config_file=config_file, host=host)
+    loaded = load_config(_quiet(flags, environ), environ, cwd, config_file=config_file, host=read_host())
     for line in (*loaded.warnings, *loaded.notes[1:]):
         click.echo(f"note: {line}", err=True)
     targets = [resolve_target(parse_target(name), cwd, loaded.config.model_store) for name in names] or list(loaded.config.start_targets)
 
     def started(status: ServerStatus) -> None:
-        _show(status, loaded, host)
+        _show(status, loaded)
 
     return server()(loaded.config, targets=targets, on_ready=started)
 
@@ -87,9 +86,8 @@ def _quiet(flags: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, st
     return {**quiet, **flags}
 
 
-def _show(status: ServerStatus, loaded: Loaded, host: Host) -> None:
-    _, reason = default_start_workers(loaded.config, host, usable_gpus(loaded.config, run_program))
-    click.echo("\n".join(banner(status, reason, None if loaded.file is None else str(loaded.file))))
+def _show(status: ServerStatus, loaded: Loaded) -> None:
+    click.echo("\n".join(banner(status, None if loaded.file is None else str(loaded.file))))
     for line in failures(status):
         click.echo(line, err=True)
 

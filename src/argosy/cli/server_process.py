@@ -75,4 +75,5 @@ def _run(config: Config, environ: Mapping[str, str], run: Run) -> int:
         say("Model server started.")
         daemon.tell_launcher(environ)
 
-    return run(config, targets=config.start_targets, on_ready=started)
+    # without targets the models of the configuration are loaded, and nobody waits for them to say that the server listens
+    return run(config, targets=(), on_ready=started)

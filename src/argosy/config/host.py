@@ -36,7 +36,8 @@ def read_host(root: Path = Path("/")) -> Host:
 
     groups = list(_cgroup_folders(root))
     count, reason = _processors(groups)
-    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    # the server raises its own limit to the hard one
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return Host(count, reason, _memory(groups), open_files if open_files > 0 else 1024 * 1024)
 
 

@@ -135,7 +135,8 @@ class RecordFormatter(logging.Formatter):
         message = record.getMessage()
         if record.exc_info:
             message = f"{message}\n{self.formatException(record.exc_info)}"
-        origin = str(getattr(record, "origin", record.threadName))
+        thread = "main" if record.threadName == "MainThread" else record.threadName
+        origin = str(getattr(record, "origin", thread))
         if self._json:
             fields = {"time": stamp, "level": record.levelname, "logger": record.name, "thread": origin, "message": message}
             return json.dumps(fields)

@@ -17,7 +17,8 @@ class FakeModel:
     name: str
     workers: int
     state: str = "READY"
-    error: str | None = None
+    error: str = ""
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class FakeStatus:
     models: Sequence[ModelStatus] = ()
     inference: Sequence[str] = ("http://127.0.0.1:8080",)
     management: Sequence[str] = ("http://127.0.0.1:8081",)
+    workers_reason: str = "one per processor: 1 may be used"
 
 
 @dataclass(slots=True)

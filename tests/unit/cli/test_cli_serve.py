@@ -88,7 +88,7 @@ def test_serving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (server.config.job_queue_size, server.config.inference_address) == (7, Address("http", "0.0.0.0", 9))
     assert server.targets == [Target("hello", str(tmp_path / "hello.py"))]
     shown = capsys.readouterr()
-    assert "hello: 2 workers (default_workers_per_model)" in shown.out
+    assert "hello: 2 workers (one per processor: 1 may be used)" in shown.out
     assert str(tmp_path / "config.properties") in shown.out
     assert "no longer needed" in shown.err
 
@@ -106,8 +106,8 @@ def test_models_of_the_configuration(tmp_path: Path) -> None:
 
 def test_the_banner_is_at_most_ten_lines() -> None:
     """With many models, some of which did not load."""
-    models = [FakeModel(f"m{number}", 1, error="boom" if number == 0 else None) for number in range(20)]
-    lines = banner(FakeStatus(models), "one per processor: 1 may be used", "config.properties")
+    models = [FakeModel(f"m{number}", 1, error="boom" if number == 0 else "") for number in range(20)]
+    lines = banner(FakeStatus(models), "config.properties")
     assert len(lines) <= 10
     text = "\n".join(lines)
     for words in ("http://127.0.0.1:8080", "http://127.0.0.1:8081", "m0: did not load", "m1: 1 worker (one per processor", "and 17 more"):
@@ -117,7 +117,7 @@ def test_the_banner_is_at_most_ten_lines() -> None:
 
 def test_the_banner_without_models() -> None:
     """It says what to do; one shared listener is one line."""
-    lines = banner(FakeStatus([], management=["http://127.0.0.1:8080"]), "")
+    lines = banner(FakeStatus([], management=["http://127.0.0.1:8080"]))
     assert "none yet" in "\n".join(lines)
     assert not any("try" in line.split()[:1] or "management " in line for line in lines[:2])
 
@@ -135,9 +135,10 @@ def test_a_line_to_try(address: str, expected: str) -> None:
 
 def test_failures_come_with_traceback_and_hint() -> None:
     """For every model that did not load, and only for those."""
-    error = "Traceback (most recent call last):\n  boom\nModuleNotFoundError: No module named 'torch'"
-    text = "\n".join(failures(FakeStatus([FakeModel("bad", 0, error=error), FakeModel("good", 1)])))
-    assert text.startswith("model bad did not load:\n  Traceback")
+    error = "No module named 'torch'"
+    detail = f"Traceback (most recent call last):\n  boom\nModuleNotFoundError: {error}"
+    text = "\n".join(failures(FakeStatus([FakeModel("bad", 0, error=error, detail=detail), FakeModel("good", 1)])))
+    assert text.startswith(f"model bad did not load:\n  {error}\n  Traceback")
     assert "hint: install the missing module" in text
     assert "good" not in text
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from argosy.cli import daemon, server_process
-from argosy.cli.banner import ServerStatus
-from argosy.config import Config, Target
+from argosy.cli.banner import Run, load_server
+from argosy.config import Target
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.server import run
 from argosy.testing.commands import FakeServer
 
 
@@ -66,7 +66,8 @@ def test_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert serve(tmp_path, server, "--python", "p", "-f", "my.properties", "-s", str(tmp_path), "-m", "a", "b=c") == 3
     assert server.config is not None
     assert (server.config.job_queue_size, server.config.model_store) == (7, tmp_path)
-    assert server.targets == [Target(None, "a"), Target("b", "c")]
+    assert server.config.start_targets == (Target(None, "a"), Target("b", "c"))
+    assert server.targets == []
     assert seen == [str(os.getpid())]
     assert not (tmp_path / ".model_server.pid").exists()
     lines = capsys.readouterr().out.splitlines()
@@ -83,9 +84,7 @@ def test_the_launcher_is_told(tmp_path: Path) -> None:
         assert pipe.read() == b"1"
 
 
-def test_the_stand_in_fits(tmp_path: Path) -> None:
-    """It is called as the server is."""
-    def run(config: Config, *, targets: Sequence[Target] = (), on_ready: Callable[[ServerStatus], None]) -> int:
-        return FakeServer(result=4)(config, targets=targets, on_ready=on_ready)
-
-    assert server_process.serve([], {"TMPDIR": str(tmp_path)}, tmp_path, lambda: run) == 4
+def test_the_server_fits() -> None:
+    """The real one is called as the stand-in is."""
+    real: Run = run
+    assert load_server() is real
