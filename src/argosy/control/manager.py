@@ -7,12 +7,13 @@ import enum
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from argosy.config import Config, Target
 from argosy.control.registration import Interpreters, RegisterRequest, check_request, make_spec
+from argosy.control.startup import Startup
 from argosy.dataplane.model import Model
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
@@ -95,15 +96,6 @@ class _Entry:
     closing: asyncio.Task[None] | None = None
 
 
-@dataclass(slots=True)
-class Startup:
-    """The models named by the operator: which still load for the first time, and which could not be registered. Only the manager changes it."""
-
-    pending: set[str] = field(default_factory=set)
-    failed: dict[str, str] = field(default_factory=dict)
-    """Target → why."""
-
-
 class Manager:
     """Registers, scales, describes and unregisters models. All methods belong to one event loop."""
 
@@ -128,7 +120,6 @@ class Manager:
         self._entries: dict[str, _Entry] = {}
         self._reserved: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._first_loads: list[asyncio.Task[None]] = []
 
     def __repr__(self) -> str:
         return f"<Manager {len(self._entries)} models, {len(self._reserved)} being registered, {len(self._tasks)} tasks>"
@@ -165,16 +156,14 @@ class Manager:
         A target that cannot be registered is logged, remembered in `startup.failed` and skipped.
         """
         listed = list(targets)
-        self.startup.pending.update(map(str, listed))
+        self.startup.begin(map(str, listed))
         openings = [self._spawn(self._open(target.url_or_path, trusted=True)) for target in listed]
         for target, opening in zip(listed, openings, strict=True):
             await self._load_target(target, opening, workers)
 
     async def loaded_at_startup(self) -> None:
         """Returns when every model that `load_at_startup` registered has loaded, or failed to load, for the first time."""
-        while self._first_loads:
-            await asyncio.wait({self._first_loads[-1]})
-            self._first_loads.pop()
+        await self.startup.over()
 
     # the others
 
@@ -259,16 +248,15 @@ class Manager:
             entry = await self._add_or_release(request, await opening, startup_name=default_name(target.url_or_path))
         except ArgosyError as error:
             _LOG.error("Failed to load model: %s: %s", target, error.message)
-            self.startup.failed[str(target)] = error.message
-            self.startup.pending.discard(str(target))
+            self.startup.end(str(target), error.message)
             return
-        self._first_loads.append(self._spawn(self._first_load(target, entry, workers)))
+        self._spawn(self._first_load(target, entry, workers))
 
     async def _first_load(self, target: Target, entry: _Entry, workers: int) -> None:
         try:
             await self._start(entry, workers, workers)
         finally:
-            self.startup.pending.discard(str(target))
+            self.startup.end(str(target))
 
     async def _add_or_release(self, request: RegisterRequest, opened: _Opened, startup_name: str | None = None) -> _Entry:
         try:

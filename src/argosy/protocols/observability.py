@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
-from argosy.control.manager import Startup
+from argosy.control.startup import Startup
 from argosy.dataplane.model import Counters, Model, WorkerInfo
 from argosy.dataplane.registry import Registry
 from argosy.metrics.exposition import CONTENT_TYPE, Exposition
@@ -17,6 +19,9 @@ from argosy.protocols.status import RETRY_AFTER_S, not_allowed
 HEALTHY = "Healthy"
 PARTIAL = "Partial Healthy"
 UNHEALTHY = "Unhealthy"
+
+PATIENCE_S = 0.5
+"""How long /ping waits for the start to be over before it says 503: shorter than the one second that probes usually allow."""
 
 _SERVING = frozenset({"IDLE", "BUSY", "DRAINING"})
 _DOWN = frozenset({"STOPPED", "STOPPING", "BACKOFF"})
@@ -82,18 +87,37 @@ class Observability:
     """Answers `/ping`, `/livez`, `/readyz` and `/metrics`. `is_draining` says whether the server takes no new work."""
 
     def __init__(
-        self, registry: Registry, startup: Startup, exposition: Exposition, *, ping_always_200: bool, is_draining: Callable[[], bool]
+        self,
+        registry: Registry,
+        startup: Startup,
+        exposition: Exposition,
+        *,
+        ping_always_200: bool,
+        is_draining: Callable[[], bool],
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._registry = registry
         self._startup = startup
         self._exposition = exposition
         self._ping_always_200 = ping_always_200
         self._is_draining = is_draining
+        self._patience_s = patience_s
         self.routes: dict[str, Callable[[HttpRequest], HttpReply]] = {"livez": self.livez, "readyz": self.readyz, "metrics": self.metrics}
         """By the only segment of their path; on every listener."""
 
-    def ping(self, request: HttpRequest) -> HttpReply:
-        """Health in Multi Model Server's words; 503 while no request should be sent here, unless the policy is `mms`."""
+    def ping(self, request: HttpRequest) -> HttpReply | Awaitable[HttpReply]:
+        """Health in Multi Model Server's words; 503 while no request should be sent here, unless the policy is `mms`.
+
+        While models of the start still load the reply waits a moment for them: whoever asks right after the start of quick ones hears no 503.
+        """
+        return self._ping_after_start() if self._startup.pending and not self._ping_always_200 else self._ping_now()
+
+    async def _ping_after_start(self) -> HttpReply:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._startup.over(), self._patience_s)
+        return self._ping_now()
+
+    def _ping_now(self) -> HttpReply:
         models = self._health()
         why = None if self._ping_always_200 else why_not_serving(models, self._startup)
         if why is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.control.manager import Startup
+from argosy.control.startup import Startup
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.metrics.exposition import Exposition

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Awaitable
 
 import pytest
 
-from argosy.control.manager import Startup
+from argosy.control.startup import Startup
 from argosy.dataplane.registry import Registry
 from argosy.metrics.exposition import CONTENT_TYPE, Exposition
 from argosy.metrics.host import Host
@@ -29,9 +31,22 @@ def observed(*models: FakeModel, pending: str = "", failed: str = "", always_200
     registry = Registry()
     for each in models:
         registry.add(each)
-    startup = Startup(set(pending.split()), dict.fromkeys(failed.split(), "no such file"))
+    startup = Startup()
+    startup.begin(pending.split())
+    for target in failed.split():
+        startup.end(target, "no such file")
     exposition = Exposition(lambda: model_figures(registry), dict, Host(), "1")
-    return Observability(registry, startup, exposition, ping_always_200=always_200, is_draining=lambda: draining)
+    return Observability(registry, startup, exposition, ping_always_200=always_200, is_draining=lambda: draining, patience_s=0.0)
+
+
+def ping(observability: Observability) -> HttpReply:
+    """The reply, waited for if needed."""
+    reply = observability.ping(GET)
+    return reply if isinstance(reply, HttpReply) else asyncio.run(_await(reply))
+
+
+async def _await(reply: Awaitable[HttpReply]) -> HttpReply:
+    return await reply
 
 
 def said(reply: HttpReply) -> tuple[int, str]:
@@ -45,7 +60,7 @@ def said(reply: HttpReply) -> tuple[int, str]:
 ])  # fmt: skip
 def test_ping_counts_the_wanted_workers(models: list[FakeModel], word: str) -> None:
     """Models registered later never take the server out: 200, with the old words for all, some and none."""
-    assert said(observed(*models).ping(GET)) == (200, word)
+    assert said(ping(observed(*models))) == (200, word)
 
 
 @pytest.mark.parametrize(("models", "pending", "failed", "reason"), [
@@ -56,11 +71,11 @@ def test_ping_counts_the_wanted_workers(models: list[FakeModel], word: str) -> N
 ])  # fmt: skip
 def test_ping_takes_the_server_out(models: list[FakeModel], pending: str, failed: str, reason: str) -> None:
     """503 with the reason while the start is not over, and when it left nothing that serves; the policy `mms` says 200 all the same."""
-    reply = observed(*models, pending=pending, failed=failed).ping(GET)
+    reply = ping(observed(*models, pending=pending, failed=failed))
     assert said(reply) == (503, "Unhealthy")
     assert reason in json.loads(reply.body)["reason"]
     assert dict(reply.headers)["Retry-After"] == "1"
-    assert observed(*models, pending=pending, failed=failed, always_200=True).ping(GET).status == 200
+    assert ping(observed(*models, pending=pending, failed=failed, always_200=True)).status == 200
 
 
 @pytest.mark.parametrize(("models", "failed"), [
@@ -69,7 +84,7 @@ def test_ping_takes_the_server_out(models: list[FakeModel], pending: str, failed
 ])  # fmt: skip
 def test_one_broken_model_does_not_take_the_server_out(models: list[FakeModel], failed: str) -> None:
     """As long as something serves, or nothing is wanted, requests may come."""
-    assert observed(*models, failed=failed).ping(GET).status == 200
+    assert ping(observed(*models, failed=failed)).status == 200
 
 
 def test_further_attempts_to_load_do_not_look_healthy() -> None:
@@ -77,7 +92,27 @@ def test_further_attempts_to_load_do_not_look_healthy() -> None:
     broken = model("a", 1)
     for state in ("BACKOFF", "SPAWNING", "LOADING"):
         broken.infos = [worker(state, last_error="no weights")]
-        assert said(observed(broken).ping(GET)) == (200, "Unhealthy")
+        assert said(ping(observed(broken))) == (200, "Unhealthy")
+
+
+def test_ping_waits_a_moment_for_the_start() -> None:
+    """Asked while quick models still load, it answers as soon as they have loaded, with 200."""
+    registry, startup = Registry(), Startup()
+    registry.add(model("a", 1, "IDLE", startup=True))
+    startup.begin(["a"])
+    exposition = Exposition(tuple, dict, Host(), "1")
+    observability = Observability(registry, startup, exposition, ping_always_200=False, is_draining=lambda: False, patience_s=60.0)
+
+    async def story() -> HttpReply:
+        reply = observability.ping(GET)
+        assert not isinstance(reply, HttpReply)
+        asked = asyncio.ensure_future(reply)
+        await asyncio.sleep(0)
+        startup.end("a")
+        return await asked
+
+    assert said(asyncio.run(story())) == (200, "Healthy")
+    assert repr(startup) == "<Startup 0 loading, 0 failed>"
 
 
 def test_liveness_is_unconditional() -> None:
