@@ -26,8 +26,10 @@ class Policy:
     def message_jobs(self, job_us: float) -> int:
         """How many jobs a full message carries, whole batches, when the handler takes `job_us` for a job."""
         size = min(self.batch_size, LARGEST)
-        worth = int(self.target_us / job_us) if job_us > 0 else self.max_jobs
-        return max(size, min(worth, self.max_jobs) // size * size)
+        most = min(self.max_jobs, LARGEST)
+        # the mean of a handler that takes no time at all comes arbitrarily near to zero: compare before rounding
+        worth = int(min(self.target_us / job_us, most)) if job_us > 0 else most
+        return max(size, worth // size * size)
 
 
 @dataclass(frozen=True, slots=True)

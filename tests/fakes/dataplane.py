@@ -1,0 +1,145 @@
+"""Stand-ins for the two ends of the dataplane: clients that remember what they got, workers that do what a test says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import cast
+
+from argosy import wire
+from argosy.dataplane.dispatcher import Dispatcher, WorkerLane
+from argosy.errors import ArgosyError
+from argosy.messages import Buffer, Request, Response
+from argosy.supervisor.member import Member
+from argosy.supervisor.page import Page
+from argosy.supervisor.states import Event
+
+
+class Client:
+    """A reply sink: every outcome it was told. `broken` makes it raise, as a connection that is gone may."""
+
+    def __init__(self, *, broken: bool = False) -> None:
+        self.outcomes: list[Response | ArgosyError] = []
+        self.broken = broken
+
+    def respond(self, response: Response) -> None:
+        """Remember the answer."""
+        self.outcomes.append(response)
+        if self.broken:
+            raise ConnectionResetError("the client is gone")
+
+    def fail(self, error: ArgosyError) -> None:
+        """Remember the failure."""
+        self.outcomes.append(error)
+        if self.broken:
+            raise ConnectionResetError("the client is gone")
+
+    @property
+    def body(self) -> bytes:
+        """The body of the one answer."""
+        (outcome,) = self.outcomes
+        assert isinstance(outcome, Response), outcome
+        return bytes(outcome.body)
+
+    @property
+    def error(self) -> ArgosyError:
+        """The one failure."""
+        (outcome,) = self.outcomes
+        assert isinstance(outcome, ArgosyError), outcome
+        return outcome
+
+
+class FakeSlot:
+    """A slot of an arena that counts how often it was given back."""
+
+    def __init__(self, offset: int = 65536, size: int = 70000) -> None:
+        self.offset = offset
+        self.view = memoryview(bytes(size))
+        self.released = 0
+
+    def release(self) -> None:
+        """Count."""
+        self.released += 1
+
+
+def request(
+    body: Buffer | None = b"x", *, client: Client | None = None, deadline: float = 0.0, slot: FakeSlot | None = None, id: bytes = b"id"
+) -> Request:
+    """A request with a client of its own."""
+    return Request(id, b"text/plain", b"", body, client or Client(), (), slot, deadline)
+
+
+def client_of(job: Request) -> Client:
+    """The client of a request made here."""
+    return cast(Client, job.sink)
+
+
+class FakeMember:
+    """A worker that has loaded: it keeps the messages it gets, and a real page. Handed to a dispatcher in place of a `Member`."""
+
+    def __init__(self, dispatcher: Dispatcher, id: str = "w1", *, with_page: bool = True) -> None:
+        self.id = id
+        self.page: Page | None = Page() if with_page else None
+        self.messages: list[list[wire.Job]] = []
+        self.pieces = 0
+        self.events: list[tuple[Event, str]] = []
+        self.on_event: Callable[[Event], None] | None = None
+        self.lane: WorkerLane = dispatcher.offer(cast(Member, self))
+
+    def send(self, data: bytes) -> None:
+        """Keep the jobs of a message."""
+        reader = wire.FrameReader()
+        at = 0
+        while at < len(data):
+            space = reader.space()
+            count = min(len(space), len(data) - at)
+            space[:count] = data[at : at + count]
+            reader.filled(count)
+            at += count
+        frame = reader.next()
+        assert frame is not None
+        assert frame.kind == wire.JOBS
+        self.messages.append([job._replace(body=None if job.body is None else memoryview(bytes(job.body))) for job in wire.read_jobs(frame.data, frame.count)])
+
+    def send_pieces(self, pieces: list[Buffer]) -> None:
+        """The same for a large message."""
+        self.pieces += 1
+        self.send(b"".join(pieces))
+
+    def on(self, event: Event, why: str = "") -> None:
+        """Remember what the lane reports."""
+        self.events.append((event, why))
+
+    @property
+    def has(self) -> list[int]:
+        """The jobs that it got and has not answered."""
+        return sorted(self.lane.jobs)
+
+    def begin(self, seq: int) -> None:
+        """Tell that the handler was called for everything up to `seq`."""
+        assert self.page is not None
+        os.pwrite(self.page.fd, (seq + 1).to_bytes(8, "little"), 8 * wire.BEGUN)
+
+    def leave_unsent(self, data: bytes) -> None:
+        """Put answer records, or anything, into the outbox."""
+        assert self.page is not None
+        os.pwrite(self.page.fd, data, wire.PAGE_SIZE)
+        os.pwrite(self.page.fd, len(data).to_bytes(8, "little"), 8 * wire.OUTBOX)
+
+    def is_cancelled(self, seq: int) -> bool:
+        """What the worker would see before it starts the job."""
+        assert self.page is not None
+        return os.pread(self.page.fd, 1, wire.CANCEL_OFFSET + seq % wire.CANCEL_SLOTS) == b"\1"
+
+    def answer(self, *seqs: int, busy_us: int = 100, body: bytes | None = None) -> None:
+        """Answer these jobs in one frame, each with its own seq or with `body`."""
+        self.say(*(wire.answer_record(seq, 200, str(seq).encode() if body is None else body, busy_us=busy_us) for seq in seqs))
+
+    def say(self, *records: bytes) -> None:
+        """Send these answer records in one frame."""
+        self.lane.answers(memoryview(b"".join(records)))
+
+    def die(self, why: str = "was killed") -> None:
+        """The process ends, as the supervisor tells it."""
+        self.lane.withdraw()
+        self.lane.lost(why)
