@@ -115,7 +115,6 @@ class Worker:
         try:
             self._entry = loader.load(order.handler, context, order.swallow_initialize_errors)
         except loader.LoadFailed as error:
-            sys.stderr.write((error.detail or error.message).rstrip("\n") + "\n")
             self._tell({"ok": False, "code": int(error.code), "message": error.message, "detail": error.detail, "hint": error.hint})
             return False
         if not self._entry.batch:

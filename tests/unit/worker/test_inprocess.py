@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +78,30 @@ def test_broken_handler_says_why(model: WriteModel) -> None:
     """As the server would report it."""
     with pytest.raises(ArgosyError, match=r"could not be loaded: SyntaxError"):
         argosy.load(str(model("def handle(:\n") / "svc.py"))
+
+
+def guide() -> list[str]:
+    """The Python blocks of the guide that define a handler."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "write-a-handler.md"
+    return [block for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL) if "def predict" in block]
+
+
+@pytest.mark.parametrize(
+    ("block", "value", "expected"),
+    [
+        (0, {"text": "good"}, {"label": "positive", "top": 1}),
+        (1, "some good words", {"score": 2}),
+        (2, {"rooms": 2, "area": 50}, 60000.0),
+        (3, b"\x89PNG", b"\x89PNG"),
+    ],
+)
+def test_handlers_of_the_guide_work(model: WriteModel, block: int, value: object, expected: object) -> None:
+    """What the reader copies does what the guide says."""
+    folder = model(guide()[block])
+    (folder / "words.txt").write_text("good words\n")
+    loaded = argosy.load(str(folder / "svc.py"))
+    assert loaded.predict(value) == expected
+    loaded.close()
 
 
 def test_package_has_nothing_else() -> None:

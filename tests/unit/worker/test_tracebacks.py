@@ -1,0 +1,67 @@
+"""Exceptions as text for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from argosy.worker.tracebacks import one_line, place, text
+
+
+def raised(function: object) -> BaseException:
+    """The exception that a function raises."""
+    assert callable(function)
+    try:
+        function()
+    except BaseException as error:
+        return error
+    raise AssertionError
+
+
+def fail_with_cause() -> None:
+    """Raises with a cause, and that with another."""
+    try:
+        try:
+            raise KeyError("first")
+        except KeyError as error:
+            raise ValueError("second") from error
+    except ValueError:
+        raise OSError("third\nline") from None
+
+
+@pytest.mark.parametrize(
+    ("error", "line"), [(ValueError("a\n b"), "ValueError: a b"), (KeyError(), "KeyError"), (ValueError("x" * 1000), "ValueError: " + "x" * 488)]
+)
+def test_one_line(error: Exception, line: str) -> None:
+    """Type and text, without line breaks, bounded."""
+    assert one_line(error) == line
+
+
+def test_place_is_the_innermost_line_of_the_handler() -> None:
+    """File and line; none for an exception that was never raised."""
+    found = place(raised(fail_with_cause))
+    assert found is not None
+    assert found.startswith(__file__ + ":")
+    assert place(ValueError()) is None
+
+
+def test_place_of_a_syntax_error_is_in_the_source() -> None:
+    """Not in whoever compiled it."""
+    assert place(raised(lambda: compile("a b", "svc.py", "exec"))) == "svc.py:1"
+
+
+def test_text_of_very_long_tracebacks_is_cut_in_the_middle() -> None:
+    """Beginning and end are what people read."""
+    whole = text(ValueError("x" * 100_000))
+    assert len(whole) < 40_000
+    assert whole.startswith("ValueError: xxx")
+    assert "[…]" in whole
+
+
+def test_chain_of_exceptions_is_bounded() -> None:
+    """A chain that never ends, or a group, does no harm."""
+    error: BaseException = ValueError("0")
+    for number in range(50):
+        following = ValueError(str(number))
+        following.__context__ = error
+        error = following
+    assert "ValueError: 49" in text(error)
