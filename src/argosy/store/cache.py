@@ -71,20 +71,27 @@ class Cache:
         self.scratch.mkdir()
         self._entries: dict[str, _Entry] = {}  # written under _lock only
         self._lock = threading.Lock()
+        self._closed = threading.Event()
 
     def __repr__(self) -> str:
         users = sum(entry.users for entry in self._entries.values())
         return f"<Cache {self._home}: {len(self._entries)} archives, {users} users>"
 
     def close(self) -> None:
-        """Delete everything. No `Location` of this cache may be in use."""
+        """Delete everything. No `Location` of this cache may be in use; unpacking that is under way fails soon and is waited for."""
+        self._closed.set()
+        with self._lock:
+            entries = list(self._entries.values())
+        for entry in entries:
+            with entry.unpacking:
+                pass  # whoever held it has stopped, whoever comes later sees that the cache is closed
         shutil.rmtree(self._home, ignore_errors=True)
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
 
     def unpacked(self, archive: BinaryIO, label: str) -> Location:
-        """The content of the open archive as a folder. Raises `ArgosyError` as `unpack` does; then nothing stays on disk."""
+        """The content of the open archive as a folder. Raises `ArgosyError` as `unpack` does, DRAINING once closed; then nothing stays on disk."""
         key = _digest(archive, label)
         with self._lock:
             entry = self._entries.setdefault(key, _Entry())
@@ -93,8 +100,10 @@ class Cache:
         with ExitStack() as undo:
             undo.callback(self._leave, key)
             with entry.unpacking:
+                if self._closed.is_set():
+                    raise ArgosyError(ErrorCode.DRAINING, f"{label} is not unpacked: the server is stopping.")
                 if not directory.exists():
-                    unpack(archive, directory, label, self._limits)
+                    unpack(archive, directory, label, self._limits, self._closed.is_set)
             undo.pop_all()
         return Location(directory, lambda: self._leave(key))
 

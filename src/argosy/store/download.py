@@ -9,8 +9,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 from urllib.parse import urljoin
@@ -49,20 +49,23 @@ class Downloader:
         self._limits = limits or DownloadLimits()
         self._clock = clock
         self._closed = threading.Event()
+        self._connections: set[_Connection] = set()  # those under way, one for each thread
 
     def __repr__(self) -> str:
         return f"<Downloader {self._policy} {'closed' if self._closed.is_set() else 'open'}>"
 
     def close(self) -> None:
-        """Let running downloads fail soon."""
+        """Let running downloads fail at once; only one that is still connecting takes until it is connected."""
         self._closed.set()
+        for connection in list(self._connections):
+            connection.cut()
 
     def fetch(self, url: str, file: BinaryIO, *, trusted: bool = False) -> None:
         """Write what is at the url into the empty file. No proxy and no credentials of the environment are used.
 
         Raises `ArgosyError`: as `AddressPolicy.check` for the url and every redirection; DOWNLOAD_FAILED; STORAGE_FULL.
         """
-        attempt = _Attempt(self._policy, self._limits, self._clock, self._closed, url, trusted)
+        attempt = _Attempt(self._policy, self._limits, self._clock, self._closed, self._connections, url, trusted)
         try:
             for delay in (*self._limits.resume_delays_s, None):
                 try:
@@ -91,12 +94,20 @@ class _Attempt:
     """One download, over as many connections as it takes."""
 
     def __init__(
-        self, policy: AddressPolicy, limits: DownloadLimits, clock: Callable[[], float], closed: threading.Event, url: str, trusted: bool
+        self,
+        policy: AddressPolicy,
+        limits: DownloadLimits,
+        clock: Callable[[], float],
+        closed: threading.Event,
+        connections: set[_Connection],
+        url: str,
+        trusted: bool,
     ) -> None:
         self._policy = policy
         self._limits = limits
         self._clock = clock
         self._closed = closed
+        self._connections = connections
         self._url = url
         self._trusted = trusted
         self._deadline = clock() + limits.total_s
@@ -107,18 +118,30 @@ class _Attempt:
         target = self._policy.check(self._url, trusted=self._trusted)
         for _ in range(self._limits.redirects):
             connection = _Connection(target, self._limits.idle_s)
-            with closing(connection), self._ask(connection, target, file.tell()) as response:
+            with self._noted(connection), self._ask(connection, target, file.tell()) as response:
                 if response.status not in _REDIRECTS:
                     self._receive(response, file)
                     return
                 target = self._next(target, response)
         raise _failed(self._url, "", f"more than {self._limits.redirects} redirections")
 
+    @contextmanager
+    def _noted(self, connection: _Connection) -> Iterator[None]:
+        self._connections.add(connection)
+        try:
+            yield
+        finally:
+            self._connections.discard(connection)
+            connection.close()
+
     def _ask(self, connection: _Connection, target: Target, offset: int) -> http.client.HTTPResponse:
         headers = {"Accept-Encoding": "identity", "User-Agent": f"argosy/{__version__}", "Connection": "close"}
         if offset and self._validator:
             headers |= {"Range": f"bytes={offset}-", "If-Range": self._validator}
         try:
+            connection.connect()
+            if self._closed.is_set():  # asked after there is something to cut, so that closing never comes too early
+                raise _failed(self._url, "", "the server is stopping")
             connection.request("GET", target.path, headers=headers)
             return connection.getresponse()
         except ConnectionError as error:
@@ -190,6 +213,7 @@ class _Connection(http.client.HTTPConnection):
     def __init__(self, target: Target, timeout_s: float) -> None:
         super().__init__(target.host, target.port, timeout=timeout_s)
         self._target = target
+        self._dialled: socket.socket | None = None
         self.default_port = 443 if target.secure else 80  # decides whether the Host header names the port
 
     def connect(self) -> None:
@@ -200,6 +224,13 @@ class _Connection(http.client.HTTPConnection):
             secure = self._target.secure
             self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self._target.host) if secure else plain
             undo.pop_all()
+        self._dialled = self.sock
+
+    def cut(self) -> None:
+        """End the connection from another thread: whoever reads from it sees its end."""
+        if self._dialled is not None:
+            with suppress(OSError):
+                self._dialled.shutdown(socket.SHUT_RDWR)
 
     def _dial(self) -> socket.socket:
         trouble: OSError | None = None

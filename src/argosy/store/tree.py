@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -42,8 +43,9 @@ class Source(Protocol):
 class Tree:
     """A folder that is being filled. Every method may raise `ArgosyError` INVALID_MODEL, naming the archive and the entry at hand."""
 
-    def __init__(self, directory: Path, label: str, limits: Limits, archive_bytes: int) -> None:
+    def __init__(self, directory: Path, label: str, limits: Limits, archive_bytes: int, is_stopped: Callable[[], bool]) -> None:
         self.label = label
+        self._is_stopped = is_stopped
         self.limits = limits
         self._allowance = limits.allowance(archive_bytes)
         self._left = self._allowance
@@ -100,6 +102,8 @@ class Tree:
             raise self.refuse(f"is cut off: there are {written} bytes of {size}")
 
     def _spend(self, size: int) -> None:
+        if self._is_stopped():
+            raise ArgosyError(ErrorCode.DRAINING, f"Unpacking {self.label} was given up: the server is stopping.")
         self._left -= size
         if self._left < 0:
             self.reserve(0)

@@ -23,16 +23,20 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, N
 """What the standard library raises about a damaged archive, besides an `OSError` without a number."""
 
 
-def unpack(archive: BinaryIO, directory: Path, label: str, limits: Limits | None = None) -> None:
+def _never() -> bool:
+    return False
+
+
+def unpack(archive: BinaryIO, directory: Path, label: str, limits: Limits | None = None, is_stopped: Callable[[], bool] = _never) -> None:
     """Unpack an archive that is open for reading into `directory`, which must not exist yet.
 
     Only regular files and folders are made, all below `directory` and for the owner only. On any failure `directory` is gone again.
     Raises `ArgosyError`: INVALID_MODEL for an archive that is damaged, too large or hostile, naming `label` and the entry; STORAGE_FULL when
     the disk is full; INTERNAL for other trouble with it. A file that is no archive at all gets the words that MMS has for it, with the truth in
-    `detail`. Blocks for as long as the disk takes.
+    `detail`. Blocks for as long as the disk takes, or until `is_stopped` says so: then DRAINING.
     """
     read_entries = _recognised(archive, label)
-    tree = Tree(directory, label, limits or Limits(), archive.seek(0, os.SEEK_END))
+    tree = Tree(directory, label, limits or Limits(), archive.seek(0, os.SEEK_END), is_stopped)
     archive.seek(0)
     with _translated(tree), ExitStack() as undo:
         directory.mkdir(mode=0o700)

@@ -138,6 +138,41 @@ def test_leftovers_of_a_dead_server_are_removed_and_those_of_a_living_one_are_no
     assert [path.name for path in root.iterdir()] == ["lock"]
 
 
+def test_closing_stops_unpacking_and_leaves_nothing(tmp_path: Path, opened: Callable[[bytes], BinaryIO], zipped: Maker) -> None:
+    """Closed from elsewhere while an archive is being unpacked: it is given up, and whoever comes later is refused."""
+    cache = Cache(tmp_path / "root")
+    data = zipped({f"f{index}": b"x" for index in range(50)})
+    reading = threading.Event()
+
+    def close() -> None:
+        reading.wait()
+        cache.close()
+
+    closer = threading.Thread(target=close)
+
+    class Slow(io.FileIO):
+        """Lets the cache be closed when unpacking begins."""
+
+        def seek(self, position: int, whence: int = 0, /) -> int:
+            if whence == os.SEEK_END:
+                reading.set()
+            return super().seek(position, whence)
+
+    closer.start()
+    (tmp_path / "m.mar").write_bytes(data)
+    with Slow(tmp_path / "m.mar") as file:
+        try:
+            location = cache.unpacked(file, "m")
+        except ArgosyError as error:
+            assert error.code in (ErrorCode.DRAINING, ErrorCode.INTERNAL)  # noqa: PT017  both ends of the race are right
+        else:
+            location.release()
+    closer.join()
+    assert [path.name for path in (tmp_path / "root").iterdir()] == ["lock"]
+    with opened(data) as late, pytest.raises(ArgosyError, match="the server is stopping"):
+        cache.unpacked(late, "m")
+
+
 def test_a_root_of_somebody_else_is_refused(tmp_path: Path) -> None:
     """A link or a file in the place of the folder could lead anywhere."""
     (tmp_path / "real").mkdir()

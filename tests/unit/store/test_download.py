@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING
@@ -105,6 +106,44 @@ def test_a_server_that_stops_ends_its_downloads(web: WebServer) -> None:
         downloader.fetch(web.serve("/x", BODY), io.BytesIO())
     assert caught.value.detail == "the server is stopping"
     assert repr(downloader) == "<Downloader <AddressPolicy any> closed>"
+
+
+def test_a_download_that_waits_ends_at_once_when_the_server_stops(web: WebServer) -> None:
+    """Without waiting for the next bytes."""
+    asked = threading.Event()
+
+    def silent(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "10")
+        handler.end_headers()
+        asked.set()
+        handler.rfile.read(1)
+
+    web.answers["/x"] = silent
+    downloader = Downloader(AddressPolicy(), DownloadLimits(idle_s=600.0))
+
+    def close() -> None:
+        asked.wait()
+        downloader.close()
+
+    closer = threading.Thread(target=close)
+    closer.start()
+    with pytest.raises(ArgosyError) as caught:
+        downloader.fetch(web.url("/x"), io.BytesIO())
+    closer.join()
+    assert caught.value.code is ErrorCode.DOWNLOAD_FAILED
+
+
+def test_a_resumed_download_may_find_the_server_gone_for_a_moment(web: WebServer) -> None:
+    """A connection that fails when resuming is one more interruption."""
+    body, refusals = breaking_off([1000], ETag='"one"'), iter([True])
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        if "Range" not in handler.headers or not next(refusals, False):
+            body(handler)
+
+    web.answers["/x"] = answer
+    assert fetched(web.url("/x")) == BODY
 
 
 def test_a_full_disk_is_told_apart(web: WebServer) -> None:

@@ -143,6 +143,12 @@ def test_what_cannot_be_packed_is_named(model_dir: Path, tmp_path: Path) -> None
         collect(tmp_path / "flat", tmp_path / "m.mar")
 
 
+def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """With the reason."""
+    with pytest.raises(ArgosyError, match=r"Cannot read .*gone: No such file"):
+        collect(tmp_path / "gone", tmp_path / "m.mar")
+
+
 def test_a_socket_in_the_folder_is_refused(model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading it would fail half-way."""
     monkeypatch.chdir(model_dir)

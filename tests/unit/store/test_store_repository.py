@@ -75,6 +75,16 @@ def test_pipes_and_devices_are_no_models(repository: Repository, store: Path) ->
         assert refusal(repository, url).message == f"Model not found in model store: {url}"
 
 
+def test_trouble_with_the_disk_is_told_as_such(repository: Repository, store: Path, tmp_path: Path, zipped: Maker) -> None:
+    """In the known words, with the reason for the operator."""
+    scratch = next((tmp_path / "cache").glob("server-*/scratch"))
+    scratch.rmdir()
+    with pytest.raises(ArgosyError, match=r"Failed to save model: http://127\.0\.0\.1:9/m\.mar") as caught:
+        repository.locate("http://127.0.0.1:9/m.mar")
+    assert "No such file" in caught.value.detail
+    assert repr(repository).startswith(f"<Repository {store} <Cache ")
+
+
 def test_without_a_store_only_downloads_are_possible(tmp_path: Path) -> None:
     """Said in the known words."""
     repository = Repository(None, Cache(tmp_path / "cache"), Downloader(AddressPolicy()))
@@ -94,6 +104,18 @@ def test_an_unreadable_archive_is_told(repository: Repository, store: Path, tmp_
     (tmp_path / "cache" / "server-x").symlink_to(store / "loop.mar")
     assert refusal(repository, "loop.mar").code is ErrorCode.MODEL_NOT_FOUND
     (tmp_path / "cache" / "server-x").unlink()
+
+
+def test_a_file_url_is_for_the_operator_only(repository: Repository, model_dir: Path, zipped: Maker, model_files: dict[str, bytes]) -> None:
+    """Whoever starts the server may name any folder or archive of the machine; a client may not."""
+    (model_dir.parent / "m.mar").write_bytes(zipped(model_files))
+    for path in (model_dir, model_dir.parent / "m.mar"):
+        assert refusal(repository, f"file://{path}").message == f"Model not found in model store: file://{path}"
+        location = repository.locate(f"file://{path}", trusted=True)
+        assert read_manifest(location.directory).resolve().model_name == "m"
+        location.release()
+    with pytest.raises(ArgosyError, match="Model not found: /nowhere"):
+        repository.locate("file:///nowhere", trusted=True)
 
 
 def test_a_folder_is_used_in_place(repository: Repository, store: Path, model_dir: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.errors import ArgosyError
+from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.tree import Limits, Tree
 
 
@@ -20,7 +20,7 @@ def test_the_allowance_grows_with_the_archive_between_a_floor_and_a_ceiling(arch
 
 def test_what_cannot_fit_the_disk_is_refused_before_writing(tmp_path: Path) -> None:
     """The disk is asked when a size is announced."""
-    tree = Tree(tmp_path, "m", Limits(total_bytes=1 << 62, free_bytes=1 << 62), 1)
+    tree = Tree(tmp_path, "m", Limits(total_bytes=1 << 62, free_bytes=1 << 62), 1, bool)
     with pytest.raises(OSError, match="No space left") as caught:
         tree.reserve(1 << 61)
     assert caught.value.errno == errno.ENOSPC
@@ -28,11 +28,20 @@ def test_what_cannot_fit_the_disk_is_refused_before_writing(tmp_path: Path) -> N
 
 def test_bytes_count_across_entries(tmp_path: Path) -> None:
     """The limit is for the whole archive, also when no entry announces more than it may."""
-    tree = Tree(tmp_path, "m", Limits(total_bytes=10, free_bytes=10), 1)
+    tree = Tree(tmp_path, "m", Limits(total_bytes=10, free_bytes=10), 1, bool)
     tree.file("a", io.BytesIO(b"123456"), 6, executable=False)
     assert repr(tree) == "<Tree m: 1 files, 4 bytes left>"
     with pytest.raises(ArgosyError, match="more than 10 bytes"):
         tree.file("b", io.BytesIO(b"12345"), 5, executable=False)
+
+
+def test_unpacking_stops_when_the_server_does(tmp_path: Path) -> None:
+    """In the middle of an entry."""
+    answers = iter([False, True])
+    tree = Tree(tmp_path, "m", Limits(), 1, lambda: next(answers))
+    with pytest.raises(ArgosyError, match="the server is stopping") as caught:
+        tree.file("a", io.BytesIO(bytes(3 << 20)), 3 << 20, executable=False)
+    assert caught.value.code is ErrorCode.DRAINING
 
 
 def test_a_file_never_replaces_what_is_there(tmp_path: Path) -> None:
@@ -42,13 +51,13 @@ def test_a_file_never_replaces_what_is_there(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "a").symlink_to(tmp_path / "outside")
     with pytest.raises(FileExistsError):
-        Tree(folder, "m", Limits(), 1).file("a", io.BytesIO(b"x"), 1, executable=False)
+        Tree(folder, "m", Limits(), 1, bool).file("a", io.BytesIO(b"x"), 1, executable=False)
     assert (tmp_path / "outside").read_bytes() == b""
 
 
 def test_a_body_of_another_length_than_announced_is_refused(tmp_path: Path) -> None:
     """An entry is whole or the archive is refused."""
-    tree = Tree(tmp_path, "m", Limits(), 1)
+    tree = Tree(tmp_path, "m", Limits(), 1, bool)
     tree.at("a")
     with pytest.raises(ArgosyError, match=r"Model archive m is cut off: there are 1 bytes of 2 \(entry 'a'\)\."):
         tree.file("a", io.BytesIO(b"x"), 2, executable=False)

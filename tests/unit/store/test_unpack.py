@@ -198,6 +198,14 @@ def test_a_flipped_bit_in_the_content_is_refused(target: Path, zipped: Maker) ->
     assert "'weights.bin'" in error.message
 
 
+def test_something_after_a_tar_gz_is_damage(target: Path, tarred: Maker, model_files: dict[str, bytes]) -> None:
+    """Its checksum is verified to the end."""
+    data = bytearray(tarred(model_files))
+    assert "is damaged" in refusal(bytes(data) + b"garbage", target).message
+    data[-8] ^= 1
+    assert "CRC check failed" in refusal(bytes(data), target).message
+
+
 def test_an_existing_folder_is_not_filled(target: Path, archived: Maker, model_files: dict[str, bytes]) -> None:
     """Two contents never mix."""
     target.mkdir()

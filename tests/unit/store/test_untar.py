@@ -41,7 +41,7 @@ def pax(*records: tuple[str, str]) -> bytes:
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """An empty folder to unpack into."""
-    return Tree(tmp_path, "m.tar", Limits(total_bytes=1 << 20, free_bytes=1 << 20, entries=5), 1)
+    return Tree(tmp_path, "m.tar", Limits(total_bytes=1 << 20, free_bytes=1 << 20, entries=5), 1, bool)
 
 
 def unpacked(data: bytes, tree: Tree, folder: Path) -> dict[str, bytes]:

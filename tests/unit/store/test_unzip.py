@@ -20,7 +20,7 @@ Maker = Callable[[Mapping[str, bytes]], bytes]
 @pytest.fixture
 def tree(tmp_path: Path) -> Tree:
     """An empty folder to unpack into."""
-    return Tree(tmp_path, "m.mar", Limits(total_bytes=1 << 20, free_bytes=1 << 20, entries=50), 1)
+    return Tree(tmp_path, "m.mar", Limits(total_bytes=1 << 20, free_bytes=1 << 20, entries=50), 1, bool)
 
 
 def refusal(data: bytes, tree: Tree, folder: Path) -> str:
