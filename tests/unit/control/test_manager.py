@@ -187,6 +187,28 @@ def test_cancelled_download_is_given_back() -> None:
     run(story)
 
 
+def test_cancelled_download_may_fail() -> None:
+    """A registration that is cancelled while its files cannot be fetched has nothing to give back."""
+    started, proceed = threading.Event(), threading.Event()
+
+    def before() -> None:
+        started.set()
+        proceed.wait()
+
+    async def story(world: World) -> None:
+        world.store.before = before
+        call = asyncio.ensure_future(world.manager.register(RegisterRequest("nosuch.mar")))
+        await asyncio.get_running_loop().run_in_executor(None, started.wait)
+        call.cancel()
+        proceed.set()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        await quiet()
+        assert not world.store.locations
+
+    run(story)
+
+
 def test_one_of_two_registrations_wins() -> None:
     """Of many concurrent registrations of one name exactly one succeeds; the losers fetch nothing or give it back."""
 
