@@ -74,10 +74,10 @@ class Request:
 
     `headers` is the header block as name, value, name, value … joined by NUL. `body` is None when the input is `parts` alone; `slot` is set
     when the body lies in the model's arena, `body` is then a view of it. `deadline` is in seconds of the monotonic clock, 0.0 for none.
-    `state`, `seq`, `lane` and `admitted_at` belong to the dataplane.
+    `admitted_at`, a time of the same clock, is when the queue got it. `state` belongs to the dataplane.
     """
 
-    __slots__ = ("admitted_at", "body", "content_type", "deadline", "headers", "id", "lane", "parts", "seq", "sink", "slot", "state")
+    __slots__ = ("admitted_at", "body", "content_type", "deadline", "headers", "id", "parts", "sink", "slot", "state")
 
     def __init__(
         self,
@@ -99,8 +99,6 @@ class Request:
         self.slot = slot
         self.deadline = deadline
         self.state = _NEW
-        self.seq = 0
-        self.lane: object = None
         self.admitted_at = 0.0
 
     def __repr__(self) -> str:

@@ -58,11 +58,12 @@ class WorkerLane:
         self._ends.append(self.next_seq)
         self.member.on(Event.SENT)
 
-    def progress(self, seq: int, now: float) -> None:
-        """Everything up to `seq` has been answered."""
+    def progress(self, now: float) -> None:
+        """Jobs have been answered, in whatever order: those of a batch that cannot be read are answered before the others."""
         ends = self._ends
         self._busy_since = now
-        while ends and ends[0] <= seq + 1:
+        oldest = next(iter(self.jobs), self.next_seq)
+        while ends and ends[0] <= oldest:
             ends.popleft()
         if not ends:
             self.member.on(Event.DONE)
@@ -114,7 +115,7 @@ class Dispatcher:
         counters: Counters,
         loop: asyncio.AbstractEventLoop,
         timeout_s: float,
-        on_batch: Callable[[str, int, bytes], None] | None = None,
+        on_batch: Callable[[tuple[float, str, int, bytes]], None] | None = None,
     ) -> None:
         self.name = name
         self.queue = queue
@@ -128,10 +129,14 @@ class Dispatcher:
         self._batch: list[tuple[int, bytes, bool]] = []
         self._free: list[WorkerLane] = []
         self._busy: list[WorkerLane] = []
+        self._lanes: set[WorkerLane] = set()
+        """All that have jobs or may get some, also when they are free or busy no more."""
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self.on_idle: Callable[[], None] | None = None
         """Told when nothing waits and nothing runs."""
+        self.refusal: ArgosyError | None = None
+        """Set when no worker will come: jobs that a dead one gives back are failed with it instead of waiting."""
 
     def __repr__(self) -> str:
         return f"<Dispatcher {self.name} {len(self.queue)} waiting, {self.running} running, {len(self._free)} free workers>"
@@ -141,6 +146,7 @@ class Dispatcher:
     def offer(self, member: Member) -> WorkerLane:
         """A worker has loaded the model and takes jobs."""
         lane = WorkerLane(self, member)
+        self._lanes.add(lane)
         self._free.append(lane)
         self.wake()
         return lane
@@ -185,8 +191,6 @@ class Dispatcher:
         in_flight = lane.jobs
         for job in jobs:
             in_flight[seq] = job
-            job.seq = seq
-            job.lane = lane
             waited += now - job.admitted_at
             length += _append_record(pieces, job, seq, now)
             seq += 1
@@ -207,20 +211,25 @@ class Dispatcher:
         answers = wire.read_answers(data)
         if not answers:
             raise wire.WireError("a message without answers")
+        now = self.loop.time()
         jobs = lane.jobs
         for answer in answers:
-            job = jobs.pop(answer[0], None)
-            if job is None:
+            if not answer[1] or (job := jobs.pop(answer[0], None)) is None:
                 raise wire.WireError(f"an answer to job {answer[0]}, which it does not have")
             self.running -= 1
-            self._settle(job, answer)
-            self._count(job, answer)
-        seq, busy_us = answer[0], answer[5]
-        if self._batch:
-            self._count_batches()
-        job_us = busy_us / max(1, self.policy.batch_size)
+            self._settle(lane, job, answer)
+            if self._on_batch is not None and self.policy.batch_size == 1 and not answer[2]:
+                self._on_batch((now, self.name, answer[5], job.id))
+            elif self.policy.batch_size > 1:
+                self._batch.append((answer[5], job.id, answer[2]))
+        if self.policy.batch_size == 1:
+            self.counters.batches += len(answers)
+            self.counters.handler_us += sum([answer[5] for answer in answers])
+        else:
+            self._count_batches(now)
+        job_us = answer[5] / max(1, self.policy.batch_size)
         self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
-        lane.progress(seq, self.loop.time())
+        lane.progress(now)
         if not lane.messages and lane.open:
             self._busy.remove(lane)
             self._free.append(lane)
@@ -229,38 +238,28 @@ class Dispatcher:
         elif not self.running and self.on_idle is not None:
             self.on_idle()
 
-    def _settle(self, job: Request, answer: wire.Answer) -> None:
+    def _settle(self, lane: WorkerLane, job: Request, answer: wire.Answer) -> None:
+        """Raises `wire.WireError`, before anything has changed, when the headers cannot be read."""
+        seq, _, failed, status, _, _, phrase, headers, body = answer
+        pairs = wire.read_headers(headers) if headers and not failed else None
         if job.slot is not None:
             job.slot.release()
-        if job.state is _SETTLED:  # nobody waits any more
-            _uncancel(job)
+        if job.state is _SETTLED:  # nobody waits any more; its cancel byte may serve another job
+            if lane.member.page is not None:
+                lane.member.page.uncancel(seq)
             return
-        _, last, failed, status, _, _, phrase, headers, body = answer
         if failed:
             self.fail(job, _error(answer))
             return
-        if not last:
-            raise wire.WireError(f"a streamed answer to job {job.seq}")
         job.state = _SETTLED
         self.counters.answered += 1
         try:
-            job.sink.respond(Response(status, body, phrase, wire.read_headers(headers) if headers else None))
-        except Exception:  # the job boundary: one client's trouble must not reach the link
+            job.sink.respond(Response(status, body, phrase, pairs))
+        except Exception:  # noqa: BLE001  the job boundary: one client's trouble must not reach the link
             _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))
 
-    def _count(self, job: Request, answer: wire.Answer) -> None:
-        """Every answer tells the time of its whole batch; a batch counts once."""
-        counters = self.counters
-        if self.policy.batch_size == 1:
-            counters.batches += 1
-            counters.handler_us += answer[5]
-            if self._on_batch is not None and not answer[2]:
-                self._on_batch(self.name, answer[5], job.id)
-        else:
-            self._batch.append((answer[5], job.id, answer[2]))
-
-    def _count_batches(self) -> None:
-        """Group the answers of one message: those of a batch are neighbours and have the same time."""
+    def _count_batches(self, now: float) -> None:
+        """Every answer tells the time of its whole batch, and the answers of a batch are neighbours; a batch counts once."""
         for busy_us, group in itertools.groupby(self._batch, key=operator.itemgetter(0)):
             members = list(group)
             size = self.policy.batch_size
@@ -270,7 +269,7 @@ class Dispatcher:
                 self.counters.handler_us += busy_us
                 ids = b",".join(id for _, id, failed in batch if not failed)
                 if self._on_batch is not None and ids:
-                    self._on_batch(self.name, busy_us, ids)
+                    self._on_batch((now, self.name, busy_us, ids))
         self._batch.clear()
 
     def fail(self, job: Request, error: ArgosyError) -> None:
@@ -282,7 +281,7 @@ class Dispatcher:
             self.counters.failed += 1
         try:
             job.sink.fail(error)
-        except Exception:  # the job boundary, as above
+        except Exception:  # noqa: BLE001  the job boundary, as above
             _log.exception("model %s: the failure of request %s was lost", self.name, job.id.decode("latin-1"))
 
     # -- jobs and workers go -----------------------------------------------------------------------------------------
@@ -291,15 +290,21 @@ class Dispatcher:
         """Nobody waits for this job: it never starts if it has not, and its answer is dropped. Does nothing to a settled job."""
         if job.state is JobState.WAITING:
             self.queue.discard(job)
-            if job.slot is not None:
-                job.slot.release()
-        elif job.state is JobState.SENT and isinstance(job.lane, WorkerLane):
+            _release(job)
+            self._tell_if_idle()
+        elif job.state is JobState.SENT:
             job.state = _SETTLED
-            if job.lane.member.page is not None:
-                job.lane.member.page.cancel(job.seq)
+            self._tell_worker(job)
         else:
             return
         self.counters.cancelled += 1
+
+    def _tell_worker(self, job: Request) -> None:
+        """Look for a job that is in flight, which is rare enough, and mark it in the page of its worker."""
+        for lane in self._lanes:
+            seq = next((seq for seq, other in lane.jobs.items() if other is job), None)
+            if seq is not None and lane.member.page is not None:
+                lane.member.page.cancel(seq)
 
     def withdrawn(self, lane: WorkerLane) -> None:
         """A worker takes no more jobs."""
@@ -309,13 +314,14 @@ class Dispatcher:
 
     def lost(self, lane: WorkerLane, why: str) -> None:
         """A worker is gone: its finished answers are delivered, what it ran fails, what it had not begun goes to another one."""
+        self._lanes.discard(lane)
         page = lane.member.page
         begun = page.begun if page is not None else lane.next_seq
         for answer in page.unsent() if page is not None else ():
             job = lane.jobs.pop(answer.seq, None)
             if job is not None:
                 self.running -= 1
-                self._settle(job, answer)
+                self._settle(lane, job, answer)
         jobs, lane.jobs = lane.jobs, {}
         self.running -= len(jobs)
         back = []
@@ -328,9 +334,10 @@ class Dispatcher:
                 _release(job)
                 self.fail(job, ArgosyError(ErrorCode.WORKER_DIED, "Worker died.", detail=f"model {self.name}: worker {lane.member.id} {why}"))
         self.queue.put_back(back)
+        if self.refusal is not None:
+            self.refuse_waiting(self.refusal)
         self.wake()
-        if not self.running and not len(self.queue) and self.on_idle is not None:
-            self.on_idle()
+        self._tell_if_idle()
 
     def refuse_waiting(self, error: ArgosyError) -> None:
         """Settle everything that waits."""
@@ -338,6 +345,7 @@ class Dispatcher:
             self.queue.discard(job)
             _release(job)
             self.fail(job, error)
+        self._tell_if_idle()
 
     def expire(self, now: float) -> None:
         """Settle the waiting jobs whose deadline has passed."""
@@ -345,6 +353,11 @@ class Dispatcher:
             self.queue.discard(job)
             _release(job)
             self.fail(job, ArgosyError(ErrorCode.DEADLINE_EXCEEDED, f"The request waited too long for model {self.name}."))
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if self.on_idle is not None and not self.running and not len(self.queue):
+            self.on_idle()
 
 
 def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> int:
@@ -368,12 +381,6 @@ def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> 
 def _release(job: Request) -> None:
     if job.slot is not None:
         job.slot.release()
-
-
-def _uncancel(job: Request) -> None:
-    """The worker is past this job: its cancel byte may serve another one."""
-    if isinstance(job.lane, WorkerLane) and job.lane.member.page is not None:
-        job.lane.member.page.uncancel(job.seq)
 
 
 def _error(answer: wire.Answer) -> ArgosyError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from argosy.dataplane.batcher import Policy
@@ -29,9 +30,9 @@ class ServedModel:
         queue_size: int,
         arena_size: int,
         next_gpu: Callable[[], int | None],
-        on_batch: Callable[[str, int, bytes], None] | None = None,
+        on_batch: Callable[[tuple[float, str, int, bytes]], None] | None = None,
     ) -> None:
-        """`on_batch` is told of each batch that a handler was called with: model, microseconds, request ids joined by commas."""
+        """`on_batch` is told of each batch that a handler answered: time, model, microseconds, request ids joined by commas."""
         self.spec = spec
         self.counters = Counters()
         self.min_workers = 0
@@ -67,8 +68,8 @@ class ServedModel:
 
     def submit(self, request: Request) -> None:
         """Admit a request, or settle it with a refusal."""
-        now = self._loop.time()
-        request.admitted_at = now
+        if not request.admitted_at:
+            request.admitted_at = self._loop.time()
         if not self._closing and self.min_workers > 0 and self._queue.put(request):
             self.counters.admitted += 1
             self.dispatcher.wake()
@@ -102,10 +103,8 @@ class ServedModel:
             drained = asyncio.Event()
             self.dispatcher.on_idle = drained.set
             started = self._loop.time()
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(drained.wait(), drain_s)
-            except TimeoutError:
-                pass
             drain_s = max(0.0, drain_s - (self._loop.time() - started))
         self.min_workers = self.max_workers = 0
         self.dispatcher.refuse_waiting(ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started."))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
 from argosy.frontend.head import NO_HEAD
+from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
 from argosy.frontend.site import split_target
 from argosy.messages import Buffer, Part, Request, Response
 from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
@@ -38,6 +38,10 @@ class Exchange:
     received = 0
     reserved = 0
     """Bytes taken from the budget."""
+    framed = 0
+    """How much of a chunked body had come when its framing was last looked at."""
+    uninvited = False
+    """`100 Continue` has to wait for the reply to an earlier request."""
     upgraded = False
     """The body behind an ignored upgrade is being read."""
     slot: ArenaSlot | None = None
@@ -47,7 +51,7 @@ class Exchange:
     def __init__(self, connection: Connection, started: float) -> None:
         self.connection = connection
         self.started = started
-        self.chunks: list[bytes] = []
+        self.chunks: list[bytes | bytearray] = []
 
     def __repr__(self) -> str:
         return f"<Exchange {self.id.decode('latin-1')} {self.head!r} {self.received} received>"
@@ -63,6 +67,8 @@ class Exchange:
                 self._predict(plan.model, plan.with_query)
             except ArgosyError as error:
                 self.fail(error)
+            except Exception as error:  # noqa: BLE001  the boundary of a request, as in `_call`
+                self._broken(error)
         elif plan.call is not None:
             self._call(plan.call)
         elif plan.refusal is not None:
@@ -90,6 +96,7 @@ class Exchange:
         slot, self.slot = self.slot, None
         self.chunks = []
         self.request = request = Request(self.id, head.content_type, head.block, body, self, parts, slot)
+        request.admitted_at = self.started if slot is None else self.connection.site.loop.time()
         limit_s = self.connection.site.limits.request_deadline_s
         if limit_s:
             request.deadline = self.started + limit_s
@@ -109,7 +116,7 @@ class Exchange:
             result = call.function(request)
         except ArgosyError as error:
             self.fail(error)
-        except Exception as error:  # the boundary of a request: it fails, the server goes on
+        except Exception as error:  # noqa: BLE001  the boundary of a request: it fails, the server goes on
             self._broken(error)
         else:
             if isinstance(result, HttpReply):
@@ -122,7 +129,7 @@ class Exchange:
             reply = await result
         except ArgosyError as error:
             self.fail(error)
-        except Exception as error:  # as in `_call`
+        except Exception as error:  # noqa: BLE001  as in `_call`
             self._broken(error)
         else:
             self.reply(reply)
@@ -138,7 +145,8 @@ class Exchange:
         status, body = response.status, response.body
         if status == 200 and not response.phrase:
             connection = self.connection
-            if self.head.is_plain and not response.headers and not connection.site.is_special and connection.exchange is self and len(body) <= _JOINED:
+            plain = self.head.is_plain and not response.headers and not connection.site.is_special
+            if plain and len(body) <= _JOINED and connection.exchange is self:
                 # nearly every answer
                 connection.send(b"%s%s%s%d%s%s" % (_PLAIN_1, self.id, _PLAIN_2, len(body), _PLAIN_3, body))
                 connection.finished(self, 200, True)

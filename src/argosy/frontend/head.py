@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from argosy.frontend.site import Limits, Plan
 
@@ -33,8 +34,8 @@ class Head:
     """
 
     __slots__ = (
-        "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive", "length",
-        "method", "names_connection", "plan", "problem", "target", "upgrades", "version",
+        "_line", "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
+        "length", "method", "names_connection", "plan", "problem", "target", "upgrades", "version",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
@@ -61,6 +62,7 @@ class Head:
         self.problem: Problem | None = None
         self.plan: Plan | None = None
         self.generation = -1
+        self._line = ""
         for at in range(0, len(fields), 2):
             kind = _INTERESTING.get(fields[at].lower())
             if kind is not None:
@@ -93,9 +95,16 @@ class Head:
             self.id = value
 
     @property
+    def line(self) -> str:
+        """The request line, for the log."""
+        if not self._line:
+            self._line = (b"%s %s HTTP/%s" % (self.method, self.target, self.version)).decode("latin-1")
+        return self._line
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether an equal head on the same connection means the same."""
-        return not (self.id or self.expects or self.upgrades or self.is_chunked)
+        return self.version == b"1.1" and not (self.id or self.expects or self.upgrades or self.is_chunked)
 
     def problem_with(self, version: bytes, limits: Limits) -> Problem | None:
         """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""
@@ -106,6 +115,8 @@ class Head:
             return 400, "BadRequestException", "An HTTP/1.1 request needs exactly one Host header."
         if self.is_chunked and version != b"1.1":
             return 501, "NotImplementedException", "Transfer codings belong to HTTP/1.1."
+        if version != b"1.1":
+            self.expects = False  # a client of HTTP/1.0 would take an interim reply for the final one
         if self.method == b"CONNECT":
             return 405, "MethodNotAllowedException", "CONNECT is not served here."
         return self.problem or (too_large(limits.body_bytes) if self.length > limits.body_bytes else None)
@@ -125,6 +136,12 @@ def long_head(limits: Limits) -> Problem:
     return 431, "RequestHeaderFieldsTooLargeException", f"The request head is over {limits.head_bytes} bytes."
 
 
+def long_trailers(limits: Limits) -> Problem:
+    """What is no data in a chunked body is over the limit of bytes or fields."""
+    message = f"The trailers or chunk extensions are over {limits.head_bytes} bytes or {limits.header_count} fields."
+    return 431, "RequestHeaderFieldsTooLargeException", message
+
+
 def oversize(target: bytes, fields: Sequence[bytes], limits: Limits, received: int) -> Problem | None:
     """Why a head of which `received` bytes have come is too large."""
     if len(target) > limits.target_bytes:
@@ -134,3 +151,9 @@ def oversize(target: bytes, fields: Sequence[bytes], limits: Limits, received: i
     if received > limits.head_bytes and sum(map(len, fields)) > limits.head_bytes:
         return long_head(limits)
     return None
+
+
+def access_line(record: tuple[Any, ...]) -> str:
+    """The line of the access log for a record of `Site.access`."""
+    now, peer, head, status, started = record
+    return f'{peer} "{head.line}" {status} {int((now - started) * 1e3)}'

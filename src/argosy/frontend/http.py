@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
-from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.head import NO_HEAD, Head, Problem, long_head, oversize, too_large
+from argosy.frontend.head import NO_HEAD, Head, Problem, long_head, long_trailers, oversize, too_large
 from argosy.frontend.site import Plan, Site
 from argosy.messages import Buffer
 from argosy.protocols.endpoint import HttpReply
@@ -28,6 +27,8 @@ _log = logging.getLogger("argosy.frontend")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _BODY_RATE = 256
 """Bytes a second that a body must come in with, over `body_timeout_s`."""
+_SMALL = 1024
+"""Pieces of a body under so many bytes are gathered."""
 _VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
 
@@ -35,8 +36,8 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser", "_paused", "_peer", "_reading", "_reading_paused",
-        "_since", "_target", "_transport", "_waiting", "exchange", "peer", "send", "site",
+        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser", "_paused",
+        "_reading", "_reading_paused", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "send", "site",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -44,7 +45,6 @@ class Connection(asyncio.BufferedProtocol):
         self.exchange: Exchange | None = None
         """The exchange that is being answered."""
         self.peer = ""
-        self._peer = b""
         self._listener = listener
         self._parser = httptools.HttpRequestParser(self)
         self._reading: Exchange | None = None
@@ -69,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         self._ended = False
         """Nothing more will be read: the last request was answered or refused."""
         self._lingering = False
+        self._unsent = 0
+        """How much the client had not read when that was last looked at."""
         self._paused = False
         self._reading_paused = False
 
@@ -84,7 +86,6 @@ class Connection(asyncio.BufferedProtocol):
         self._since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
-        self._peer = self.peer.encode()
         if not self._listener.admit(self):
             self._ended = True
             self.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
@@ -125,7 +126,8 @@ class Connection(asyncio.BufferedProtocol):
         """Where to receive: the slot of a large body, else the buffer that all connections share."""
         if self._body_left:
             reading = self._reading
-            assert reading is not None and reading.slot is not None
+            assert reading is not None
+            assert reading.slot is not None
             return reading.slot.view[reading.received :]
         return self.site.receive
 
@@ -161,6 +163,15 @@ class Connection(asyncio.BufferedProtocol):
             limits = self.site.limits
             if self._fed > limits.head_bytes + limits.target_bytes:
                 self._refuse(oversize(self._target, self._fields, limits, self._fed) or long_head(limits))
+        elif reading.head.is_chunked:
+            self._bound_framing(reading)
+
+    def _bound_framing(self, reading: Exchange) -> None:
+        """Extensions of chunks and trailers are dropped, but they may not go on for ever."""
+        if reading.received != reading.framed:
+            reading.framed, self._fed = reading.received, 0
+        elif self._fed > self.site.limits.head_bytes + self.site.limits.target_bytes:
+            self._refuse(long_trailers(self.site.limits))
 
     def _parse(self, data: memoryview) -> None:
         try:
@@ -266,11 +277,18 @@ class Connection(asyncio.BufferedProtocol):
             slot.view[reading.received : reading.received + len(data)] = data
             reading.received += len(data)
             return
-        reading.chunks.append(data)
+        chunks = reading.chunks
+        if chunks and len(data) < _SMALL:  # as an object of its own it would take many times its size
+            if isinstance(chunks[-1], bytearray):
+                chunks[-1] += data
+            else:
+                chunks.append(bytearray(data))
+        else:
+            chunks.append(data)
         reading.received += len(data)
         if reading.received > self.site.limits.body_bytes:
             self._refuse(too_large(self.site.limits.body_bytes))
-        elif reading.received > reading.reserved + self.site.limits.arena_bytes:
+        elif reading.received > reading.reserved + self.site.limits.arena_bytes and not self._budget_wait:
             self._grow(reading)
 
     def on_message_complete(self) -> None:
@@ -283,6 +301,9 @@ class Connection(asyncio.BufferedProtocol):
         if reading.head.upgrades and not reading.upgraded and self._parser.should_upgrade():
             reading.upgraded = True
             return  # its body follows, see `_without_upgrade`
+        if reading.head.is_chunked and oversize(b"", self._fields, self.site.limits, self.site.limits.head_bytes + 1):
+            self._refuse(long_trailers(self.site.limits))
+            return
         self._reading = None
         if self._budget_wait:
             self._give_up_waiting()  # it fitted into what came with its head
@@ -348,8 +369,9 @@ class Connection(asyncio.BufferedProtocol):
             self._refuse((503, "ServiceUnavailableException", "The server holds too many request bodies (setting request_memory_bytes); try again."))
 
     def _invite(self, reading: Exchange) -> None:
-        """Answer `Expect: 100-continue`; a request that will be refused anyhow is read all the same."""
-        if reading.received == 0:
+        """Answer `Expect: 100-continue` when it is its turn; a request that will be refused anyhow is read all the same."""
+        reading.uninvited = self.exchange is not None or bool(self._waiting)
+        if not reading.uninvited and reading.received == 0:
             self.write(_CONTINUE)
 
     # -- replies -----------------------------------------------------------------------------------------------------
@@ -364,14 +386,13 @@ class Connection(asyncio.BufferedProtocol):
     def finished(self, exchange: Exchange, status: int, keep: bool) -> None:
         """The reply of the current exchange was sent."""
         site = self.site
-        head = exchange.head
-        site.counters.count(status)
+        if status == 200:
+            site.counters.successful += 1
+        else:
+            site.counters.count(status)
         now = site.loop.time()
         if site.access is not None:
-            site.access.write(
-                b'%s "%s %s HTTP/%s" %d %d'
-                % (self._peer, head.method, head.target, head.version, status, (now - exchange.started) * 1e3)
-            )
+            site.access((now, self.peer, exchange.head, status, exchange.started))
         if exchange.reserved or exchange.slot is not None:
             exchange.free()
         exchange.request = None  # it refers to the exchange, and a cycle would have to wait for the garbage collector
@@ -389,6 +410,9 @@ class Connection(asyncio.BufferedProtocol):
             self.site.loop.call_soon(self._start_current, self.exchange)
         if not self._waiting and not self._ended and not self._budget_wait:
             self._resume_reading()
+            reading = self._reading
+            if reading is not None and reading.uninvited and self.exchange is None:
+                self._invite(reading)
 
     def _start_current(self, exchange: Exchange) -> None:
         if self.exchange is exchange:
@@ -407,13 +431,11 @@ class Connection(asyncio.BufferedProtocol):
         self._give_up_waiting()
         self._body_left = 0
         reading.free()
+        self._lingering = True
+        self._since = self.site.loop.time()
+        self._resume_reading()
         if self._transport.can_write_eof():
-            self._lingering = True
-            self._since = self.site.loop.time()
-            self._resume_reading()
             self._transport.write_eof()
-        else:
-            self._transport.close()
 
     def _refuse(self, problem: Problem) -> None:
         """Answer what cannot be read to its end, after the requests before it, and close. Does nothing when that has happened already."""
@@ -451,7 +473,9 @@ class Connection(asyncio.BufferedProtocol):
         """Close the connection if its client is too slow. Called about once a second."""
         limits = self.site.limits
         waited = now - self._since
-        if self._lingering:
+        if self._paused or self._transport.is_closing():
+            self._sweep_unsent(now)
+        elif self._lingering:
             if waited > limits.linger_s:
                 self._transport.abort()
         elif self._ended or self.exchange is not None:
@@ -467,6 +491,15 @@ class Connection(asyncio.BufferedProtocol):
             if came < _BODY_RATE * limits.body_timeout_s:
                 self._refuse((408, "RequestTimeoutException", f"The request body came too slowly: {came} bytes in {waited:.0f} s."))
             self._since, self._mark = now, self._reading.received if self._reading else 0
+
+    def _sweep_unsent(self, now: float) -> None:
+        """Cut off a client that reads nothing of what was written for it."""
+        unsent = self._transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent = unsent
+            self._since = now
+        elif now - self._since > self.site.limits.idle_timeout_s:
+            self._transport.abort()
 
     def drain(self) -> None:
         """The server stops: close as soon as nothing is being answered."""

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from argosy.dataplane.registry import Registry
@@ -36,13 +36,6 @@ class Limits:
     arena_bytes: int = 64 * 1024
     """Bodies from this size on go to the arena of their model."""
     request_deadline_s: float = 0.0
-
-
-class LineSink(Protocol):
-    """Where lines of a log go."""
-
-    def write(self, line: str | bytes) -> None:
-        """Take a line; never blocks, never raises."""
 
 
 @dataclass(slots=True)
@@ -148,7 +141,8 @@ class Site:
     limits: Limits
     budget: Budget
     counters: HttpCounters
-    access: LineSink | None
+    access: Callable[[tuple[Any, ...]], None] | None
+    """Told of every reply: when, peer, `Head`, status, when the request began; see `head.access_line`."""
     cors: tuple[tuple[str, str], ...] = ()
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False

@@ -2,5 +2,6 @@
 
 from argosy.logs.configure import Logs, configure_logs
 from argosy.logs.lines import LineLog, OutputLog
+from argosy.logs.records import RecordLog
 
-__all__ = ["LineLog", "Logs", "OutputLog", "configure_logs"]
+__all__ = ["LineLog", "Logs", "OutputLog", "RecordLog", "configure_logs"]

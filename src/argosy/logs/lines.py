@@ -63,6 +63,15 @@ class LineLog:
         self._current = []
         self._groups.append((now, self._current))
 
+    def add(self, when: float, lines: list[str]) -> None:
+        """Log lines of one millisecond at the wall clock time `when`; the list may still grow until the flush. `count` them afterwards."""
+        self._groups.append((when, lines))
+        self._until = 0.0
+
+    def count(self, lines: int) -> None:
+        """So many lines were added."""
+        self._waiting += lines
+
     def flush(self) -> None:
         """Write what is waiting. Never raises."""
         if not self._waiting:

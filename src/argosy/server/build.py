@@ -21,9 +21,10 @@ from argosy.control.registration import Interpreters
 from argosy.dataplane.batcher import Policy
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
+from argosy.frontend.head import access_line
 from argosy.frontend.listener import Listener
-from argosy.frontend.site import Budget, HttpCounters, Limits, LineSink, Site
-from argosy.logs import Logs
+from argosy.frontend.site import Budget, HttpCounters, Limits, Site
+from argosy.logs import Logs, RecordLog
 from argosy.metrics.exposition import Exposition
 from argosy.metrics.host import Host
 from argosy.protocols.endpoint import Dialect
@@ -111,7 +112,9 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     tls = tls_context(config) if config.uses_tls else None
     repository = _repository(config)
     around = _surroundings(config, logs, loop, reaper)
-    make_model = _model_maker(config, logs, around, gpus.next)
+    accesses = RecordLog(logs.access, access_line, loop.time)
+    predictions = RecordLog(logs.model_metrics, _prediction_time(), loop.time)
+    make_model = _model_maker(config, predictions, around, gpus.next)
     manager = Manager(registry, config, repository, read_manifest, make_model, executor, Interpreters(sys.executable, shutil.which))
     exposition = Exposition(lambda: model_figures(registry), lambda: _responses(http), host, argosy.__version__)
     sites: list[Site] = []
@@ -121,7 +124,7 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     budget = Budget(config.request_memory_bytes)
 
     def listener(dialect: Dialect, address: Any) -> Listener:
-        access: LineSink | None = logs.access if config.access_log else None
+        access = accesses.write if accesses.enabled else None
         site = Site(loop, dialect, registry, _limits(config), budget, http, access, _cors(config))
         sites.append(site)
         return Listener(address, site, tls if address.scheme == "https" else None)
@@ -134,7 +137,7 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     else:
         inference = listener(speaks_inference, config.inference_address)
         management = listener(speaks_management, config.management_address)
-    reports = Reports(loop, logs, host, http, config.metric_time_interval)
+    reports = Reports(loop, logs, (accesses, predictions), host, http, config.metric_time_interval)
     return Parts(config, logs, loop, reaper, repository, executor, registry, manager, inference, management, reports, workers, reason)
 
 
@@ -164,36 +167,36 @@ def _surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, r
         "swallow_initialize_errors": False,
     }
     environ = dict(os.environ)
-    return Surroundings(
-        loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, config.max_response_size + _FRAME_EXTRA, time.time
-    )
+    frame_limit = config.max_response_size + _FRAME_EXTRA
+    return Surroundings(loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, frame_limit, time.time)
 
 
 def _model_maker(
-    config: Config, logs: Logs, around: Surroundings, next_gpu: Callable[[], int | None]
+    config: Config, predictions: RecordLog, around: Surroundings, next_gpu: Callable[[], int | None]
 ) -> Callable[[ModelSpec], ServedModel]:
     numbers = iter(range(_FIRST_NUMBER, 1 << 62))
     arena = min(_ARENA_BYTES, config.request_memory_bytes) if hasattr(os, "memfd_create") else 0
-    prediction_time = _prediction_time(logs) if logs.model_metrics.enabled else None
+    on_batch = predictions.write if predictions.enabled else None
 
     def make(spec: ModelSpec) -> ServedModel:
         policy = Policy(max(1, spec.batch_size), max(0, spec.max_batch_delay_ms) / 1e3, config.max_coalesced_jobs, float(config.target_message_us))
-        return ServedModel(spec, around, next(numbers), policy, config.job_queue_size, arena, next_gpu, prediction_time)
+        return ServedModel(spec, around, next(numbers), policy, config.job_queue_size, arena, next_gpu, on_batch)
 
     return make
 
 
-def _prediction_time(logs: Logs) -> Callable[[str, int, bytes], None]:
-    """Logs how long the handler took for a batch."""
-    hostname, write, clock = socket.gethostname(), logs.model_metrics.write, time.time
+def _prediction_time() -> Callable[[tuple[Any, ...]], str]:
+    """Makes the line that says how long the handler took for a batch."""
+    hostname, wall = socket.gethostname(), time.time
 
-    def told(model: str, micros: int, ids: bytes) -> None:
-        write(
+    def line(record: tuple[Any, ...]) -> str:
+        _, model, micros, ids = record
+        return (
             f"PredictionTime.Milliseconds:{micros / 1000:.2f}|#ModelName:{model},Level:Model|#hostname:{hostname},"
-            f"requestID:{ids.decode('latin-1')},timestamp:{int(clock())}"
+            f"requestID:{ids.decode('latin-1')},timestamp:{int(wall())}"
         )
 
-    return told
+    return line
 
 
 def _limits(config: Config) -> Limits:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Sequence
 
 from argosy.frontend.site import HttpCounters
-from argosy.logs import Logs
+from argosy.logs import Logs, RecordLog
 from argosy.metrics.host import Host
 
 _FLUSH_S = 0.1
@@ -17,9 +18,12 @@ _COUNTS_EVERY = 10
 class Reports:
     """Writes to `logs` on a timer from `start` to `stop`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, logs: Logs, host: Host, http: HttpCounters, interval_s: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, logs: Logs, records: Sequence[RecordLog], host: Host, http: HttpCounters, interval_s: int
+    ) -> None:
         self._loop = loop
         self._logs = logs
+        self._records = records
         self._host = host
         self._http = http
         self._interval_s = interval_s
@@ -40,13 +44,18 @@ class Reports:
         for timer in self._timers:
             timer.cancel()
         self._count()
+        self._write()
+
+    def _write(self) -> None:
+        for records in self._records:
+            records.flush()
         self._logs.flush()
 
     def _flush(self) -> None:
         self._turn += 1
         if self._turn % _COUNTS_EVERY == 0:
             self._count()
-        self._logs.flush()
+        self._write()
         self._timers[0] = self._loop.call_later(_FLUSH_S, self._flush)
 
     def _count(self) -> None:

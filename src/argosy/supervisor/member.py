@@ -92,6 +92,18 @@ class Member:
         self._kill_reason: str | None = None
         self._exit_reason = ""
         self._reported = False
+        self._actions: dict[Action, Callable[[], None]] = {
+            Action.SPAWN: self._spawn,
+            Action.SEND_LOAD: self._send_load,
+            Action.OFFER: self._take_offer,
+            Action.WITHDRAW: self._withdraw,
+            Action.SEND_STOP: self._send_stop,
+            Action.KILL: self._kill,
+            Action.SETTLE: self._settle,
+            Action.ARM_RETRY: self._arm_retry,
+            Action.DISARM_RETRY: self._disarm,
+            Action.FREE: self._free,
+        }
 
     def __repr__(self) -> str:
         return f"<Member {self.spec.name}/{self.id} {self._state!r} pid={self.pid}>"
@@ -132,30 +144,25 @@ class Member:
         self._act(Action.SPAWN)
 
     def _act(self, action: Action) -> None:
-        match action:
-            case Action.SPAWN:
-                self._spawn()
-            case Action.SEND_LOAD:
-                self._send_load()
-            case Action.OFFER:
-                self._lane = self._offer(self)
-            case Action.WITHDRAW:
-                if self._lane is not None:
-                    self._lane.withdraw()
-            case Action.SEND_STOP:
-                self.send(wire.frame(wire.STOP))
-                self._arm(self.spec.stop_timeout_s, Event.HUNG, "did not stop when told to")
-            case Action.KILL:
-                if self._process is not None:
-                    self._process.kill()
-            case Action.SETTLE:
-                self._settle()
-            case Action.ARM_RETRY:
-                self._arm(self._state.pause_s(), Event.RETRY)
-            case Action.DISARM_RETRY:
-                self._disarm()
-            case Action.FREE:
-                self._free()
+        self._actions[action]()
+
+    def _take_offer(self) -> None:
+        self._lane = self._offer(self)
+
+    def _withdraw(self) -> None:
+        if self._lane is not None:
+            self._lane.withdraw()
+
+    def _send_stop(self) -> None:
+        self.send(wire.frame(wire.STOP))
+        self._arm(self.spec.stop_timeout_s, Event.HUNG, "did not stop when told to")
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _arm_retry(self) -> None:
+        self._arm(self._state.pause_s(), Event.RETRY)
 
     def _spawn(self) -> None:
         self._kill_reason = None

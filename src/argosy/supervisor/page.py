@@ -33,9 +33,13 @@ class Page:
         """Answers that the worker finished and may not have sent. None if it left anything else there."""
         length = min(self._word(wire.OUTBOX), wire.OUTBOX_SIZE)
         try:
-            return wire.read_answers(self._map[wire.PAGE_SIZE : wire.PAGE_SIZE + length])
+            answers = wire.read_answers(self._map[wire.PAGE_SIZE : wire.PAGE_SIZE + length])
+            for answer in answers:
+                if not answer.failed:
+                    wire.read_headers(answer.headers)
         except wire.WireError:
             return []
+        return answers if all(answer.last for answer in answers) else []
 
     def cancel(self, seq: int) -> None:
         """Tell the worker that nobody waits for job `seq`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 
@@ -72,10 +73,8 @@ class Pool:
         """End every worker: what they run may take `drain_s` seconds more, then they are killed. Returns when all have exited."""
         self.resize(0, 0)
         if drain_s > 0:
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), drain_s)
-            except TimeoutError:
-                pass
         self.kill()
         await self._empty.wait()
 

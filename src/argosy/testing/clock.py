@@ -7,11 +7,11 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, cast
 
 
-class FakeLoop(asyncio.AbstractEventLoop):
-    """Callbacks and timers without sockets, tasks or real time. What it does not offer raises `NotImplementedError`."""
+class FakeLoop:
+    """Callbacks and timers of an event loop, without sockets, tasks or real time. `turn` and `advance` run it."""
 
     def __init__(self) -> None:
         self._now = 1000.0
@@ -21,6 +21,11 @@ class FakeLoop(asyncio.AbstractEventLoop):
 
     def __repr__(self) -> str:
         return f"<FakeLoop at {self._now} with {len(self._ready)} callbacks and {len(self._timers)} timers>"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Itself, for what wants an event loop; what it does not offer raises `AttributeError`."""
+        return cast(asyncio.AbstractEventLoop, self)
 
     def time(self) -> float:
         """The time that it is told to be, in seconds."""
@@ -32,17 +37,21 @@ class FakeLoop(asyncio.AbstractEventLoop):
 
     def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
         """Run the callback with the next `turn`."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = asyncio.Handle(callback, args, self.loop, context)
         self._ready.append(handle)
         return handle
 
-    def call_later(self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Run the callback when so many seconds have passed."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         """Run the callback at that time."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = asyncio.TimerHandle(when, callback, args, self.loop, context)
         self._count += 1
         heapq.heappush(self._timers, (when, self._count, handle))
         return handle
@@ -53,7 +62,7 @@ class FakeLoop(asyncio.AbstractEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """A future of this loop."""
-        return asyncio.Future(loop=self)
+        return asyncio.Future(loop=self.loop)
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """Told by a timer that is cancelled; it is skipped when its time comes."""

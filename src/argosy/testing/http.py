@@ -13,6 +13,7 @@ from argosy.dataplane.model import Counters
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError
+from argosy.frontend.head import access_line
 from argosy.frontend.http import Connection
 from argosy.frontend.listener import Listener
 from argosy.frontend.site import Budget, HttpCounters, Limits, Site
@@ -233,14 +234,14 @@ def echo(request: Request) -> Response:
 
 
 class LineList:
-    """Keeps the lines of a log."""
+    """Keeps the lines of the access log."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
 
-    def write(self, line: str | bytes) -> None:
-        """Keep it."""
-        self.lines.append(line if isinstance(line, str) else line.decode("latin-1"))
+    def write(self, record: tuple[Any, ...]) -> None:
+        """Keep the line of a reply."""
+        self.lines.append(access_line(record))
 
 
 @dataclass
@@ -260,7 +261,7 @@ class FakeSite:
         self.registry.add(self.model)
         self.budget = Budget(self.budget_bytes)
         self.counters = HttpCounters()
-        self.site = Site(self.loop, self.dialect, self.registry, self.limits, self.budget, self.counters, self.log, self.cors)
+        self.site = Site(self.loop, self.dialect, self.registry, self.limits, self.budget, self.counters, self.log.write, self.cors)
         self.listener = Listener(Address("http", "127.0.0.1", 0), self.site)
 
     def client(self, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711)) -> FakeClient:
