@@ -99,7 +99,8 @@ class FakeMember:
         frame = reader.next()
         assert frame is not None
         assert frame.kind == wire.JOBS
-        self.messages.append([job._replace(body=None if job.body is None else memoryview(bytes(job.body))) for job in wire.read_jobs(frame.data, frame.count)])
+        jobs = wire.read_jobs(frame.data, frame.count)
+        self.messages.append([job._replace(body=None if job.body is None else memoryview(bytes(job.body))) for job in jobs])
 
     def send_pieces(self, pieces: list[Buffer]) -> None:
         """The same for a large message."""

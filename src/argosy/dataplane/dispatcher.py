@@ -214,10 +214,13 @@ class Dispatcher:
         now = self.loop.time()
         jobs = lane.jobs
         for answer in answers:
-            if not answer[1] or (job := jobs.pop(answer[0], None)) is None:
-                raise wire.WireError(f"an answer to job {answer[0]}, which it does not have")
-            self.running -= 1
+            job = jobs.get(answer[0])
+            if job is None or not answer[1]:
+                raise wire.WireError(f"an answer to job {answer[0]}, which it does not have, or a piece of one")
             self._settle(lane, job, answer)
+            # only now: a job whose answer cannot be read is settled when the worker is gone
+            del jobs[answer[0]]
+            self.running -= 1
             if self._on_batch is not None and self.policy.batch_size == 1 and not answer[2]:
                 self._on_batch((now, self.name, answer[5], job.id))
             elif self.policy.batch_size > 1:
@@ -334,10 +337,11 @@ class Dispatcher:
                 _release(job)
                 self.fail(job, ArgosyError(ErrorCode.WORKER_DIED, "Worker died.", detail=f"model {self.name}: worker {lane.member.id} {why}"))
         self.queue.put_back(back)
+        self.wake()
         if self.refusal is not None:
             self.refuse_waiting(self.refusal)
-        self.wake()
-        self._tell_if_idle()
+        else:
+            self._tell_if_idle()
 
     def refuse_waiting(self, error: ArgosyError) -> None:
         """Settle everything that waits."""

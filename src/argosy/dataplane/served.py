@@ -91,9 +91,10 @@ class ServedModel:
             raise ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} is being unregistered.")
         self.min_workers, self.max_workers = min_workers, max_workers
         members = self.pool.resize(min_workers, max_workers)
-        if not min_workers and not members:
-            self.dispatcher.refuse_waiting(_refusal(self.spec.name))
-        if members:
+        self.dispatcher.refusal = None if members else _refusal(self.spec.name)
+        if self.dispatcher.refusal is not None:
+            self.dispatcher.refuse_waiting(self.dispatcher.refusal)
+        if min_workers:
             await _all_loaded(members[:min_workers])
 
     async def close(self, drain_s: float) -> None:
@@ -107,9 +108,10 @@ class ServedModel:
                 await asyncio.wait_for(drained.wait(), drain_s)
             drain_s = max(0.0, drain_s - (self._loop.time() - started))
         self.min_workers = self.max_workers = 0
-        self.dispatcher.refuse_waiting(ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started."))
+        refusal = ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started.")
+        self.dispatcher.refusal = refusal
+        self.dispatcher.refuse_waiting(refusal)
         await self.pool.close(drain_s)
-        self.dispatcher.refuse_waiting(ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started."))
         if self.arena is not None:
             self.arena.close()
 

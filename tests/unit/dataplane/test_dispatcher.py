@@ -1,0 +1,522 @@
+"""Jobs between the queue and the workers: each is settled exactly once, whatever workers and clients do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from argosy import wire
+from argosy.dataplane.batcher import Policy
+from argosy.dataplane.dispatcher import Dispatcher
+from argosy.dataplane.model import Counters
+from argosy.dataplane.queue import JobQueue
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.messages import JobState, Part, Request, Response
+from argosy.supervisor.states import Event
+from argosy.testing.clock import FakeLoop
+from fakes.dataplane import Client, FakeMember, FakeSlot, client_of, request
+
+BUSY = ArgosyError(ErrorCode.DRAINING, "going away")
+
+
+class World:
+    """A dispatcher on a fake loop, with its queue."""
+
+    def __init__(self, batch_size: int = 1, delay_s: float = 0.0, timeout_s: float = 60.0, max_jobs: int = 64, limit: int = 5000) -> None:
+        self.loop = FakeLoop()
+        self.counters = Counters()
+        self.queue = JobQueue(limit)
+        self.batches: list[tuple[float, str, int, bytes]] = []
+        policy = Policy(batch_size, delay_s, max_jobs)
+        self.dispatcher = Dispatcher("m", self.queue, policy, self.counters, self.loop.loop, timeout_s, self.batches.append)
+        self.idle = 0
+        self.dispatcher.on_idle = self._idle
+
+    def _idle(self) -> None:
+        self.idle += 1
+
+    def member(self, id: str = "w1", *, with_page: bool = True) -> FakeMember:
+        return FakeMember(self.dispatcher, id, with_page=with_page)
+
+    def admit(self, job: Request) -> Request:
+        job.admitted_at = self.loop.time()
+        assert self.queue.put(job)
+        self.counters.admitted += 1
+        self.dispatcher.wake()
+        return job
+
+    def submit(self, count: int = 1) -> list[Request]:
+        jobs = [self.admit(request(id=b"id-%d" % number)) for number in range(count)]
+        self.loop.turn()
+        return jobs
+
+    def hurry(self, member: FakeMember) -> None:
+        """Make the handler known as a quick one, so that many jobs go in a message."""
+        self.submit()
+        member.answer(member.lane.next_seq - 1, busy_us=1)
+        member.messages.clear()
+
+
+def test_a_job_goes_to_a_free_worker_and_its_answer_to_its_client() -> None:
+    """Status, phrase, headers and body arrive as the worker chose them, and the job counts as answered."""
+    world = World()
+    member = world.member()
+    (job,) = world.submit()
+    assert [record.id for record in member.messages[0]] == ["id-0"]
+    assert member.events == [(Event.SENT, "")]
+    headers = wire.header_block([("x-a", "1")])
+    member.say(wire.answer_record(1, 201, b"made", busy_us=250, phrase=b"Made", headers=headers))
+    (outcome,) = client_of(job).outcomes
+    assert isinstance(outcome, Response)
+    assert (outcome.status, outcome.phrase, outcome.headers, outcome.body) == (201, "Made", [("x-a", "1")], b"made")
+    assert (world.counters.answered, world.counters.batches, world.counters.handler_us, world.dispatcher.running) == (1, 1, 250, 0)
+    assert world.batches == [(world.loop.time(), "m", 250, b"id-0")]
+    assert member.events[-1] == (Event.DONE, "")
+    assert repr(world.dispatcher) == "<Dispatcher m 0 waiting, 0 running, 1 free workers>"
+    assert repr(member.lane) == "<WorkerLane w1 0 jobs in 0 messages>"
+
+
+def test_the_record_says_everything_about_a_job() -> None:
+    """Parts, headers, the time that is left and the place of a large body travel as they are."""
+    world = World()
+    member = world.member()
+    client = Client()
+    world.admit(Request(b"r", b"multipart/form-data", b"a\0b", None, client, [Part("p", "text/plain", b"v")], None, world.loop.time() + 2.0))
+    world.loop.turn()
+    (record,) = member.messages[0]
+    assert (record.id, record.content_type, record.headers, record.body, record.timeout_ms) == ("r", "multipart/form-data", b"a\0b", None, 2000)
+    assert list(wire.read_parts(record.parts)) == [("p", "text/plain", b"v")]
+    member.answer(1)
+    slot = FakeSlot(offset=131072, size=70000)
+    world.admit(request(slot.view, slot=slot))
+    world.loop.turn()
+    (record,) = member.messages[1]
+    assert (record.arena_offset, record.body_length, record.body, record.timeout_ms) == (131072, 70000, None, 0)
+    assert slot.released == 0
+    member.answer(2)
+    assert slot.released == 1
+
+
+def test_a_deadline_that_is_nearly_over_is_still_one() -> None:
+    """A job whose time is up when it is sent gets one millisecond, not endless time."""
+    world = World()
+    member = world.member()
+    world.admit(request(deadline=world.loop.time()))
+    world.loop.turn()
+    assert member.messages[0][0].timeout_ms == 1
+
+
+def test_large_messages_are_not_joined() -> None:
+    """Bodies over 64 KiB that do not lie in the arena are sent piece by piece."""
+    world = World()
+    member = world.member()
+    world.admit(request(b"z" * 70000))
+    world.loop.turn()
+    assert member.pieces == 1
+    assert bytes(member.messages[0][0].body or b"") == b"z" * 70000
+
+
+def test_quick_jobs_share_a_message_slow_ones_do_not() -> None:
+    """Until the handler's time is known, and while it is long, a message carries one job."""
+    world = World()
+    member = world.member()
+    world.submit(3)
+    assert [len(message) for message in member.messages] == [1]
+    member.answer(1, busy_us=100_000)
+    world.loop.turn()
+    assert [len(message) for message in member.messages] == [1, 1]
+    world.dispatcher.job_us = 1.0
+    world.submit(200)
+    member.answer(2, busy_us=1)
+    world.loop.turn()
+    assert [len(message) for message in member.messages] == [1, 1, 64, 64]
+    assert repr(member.lane) == "<WorkerLane w1 128 jobs in 2 messages>"
+
+
+def test_free_workers_share() -> None:
+    """What waits is split between the workers that are free."""
+    world = World()
+    first, second = world.member("w1"), world.member("w2")
+    world.dispatcher.job_us = 1.0
+    world.submit(10)
+    assert sorted([len(first.has), len(second.has)]) == [5, 5]
+
+
+def test_an_incomplete_batch_waits_for_its_delay() -> None:
+    """It goes when it is full or when its first job is old enough, whichever comes first."""
+    world = World(batch_size=4, delay_s=0.1)
+    member = world.member()
+    world.submit(3)
+    world.loop.advance(0.09)
+    assert member.messages == []
+    world.loop.advance(0.02)
+    assert len(member.messages[0]) == 3
+    member.answer(1, 2, 3)
+    world.submit(2)
+    world.loop.advance(0.05)
+    world.submit(2)
+    assert len(member.messages[1]) == 4
+    assert world.loop.timers == 1, "only the one that watches the worker"
+
+
+def test_a_batch_counts_once() -> None:
+    """All answers of a batch tell its time; it is counted and reported once, without the requests that failed."""
+    world = World(batch_size=2)
+    member = world.member()
+    world.dispatcher.job_us = 1.0
+    world.submit(4)
+    member.say(
+        wire.answer_record(1, 200, b"", busy_us=10), wire.answer_record(2, 200, b"", busy_us=10),
+        wire.answer_record(3, 200, b"", busy_us=20), wire.failure_record(4, ErrorCode.HANDLER_FAILED, "no", busy_us=20),
+    )  # fmt: skip
+    assert (world.counters.batches, world.counters.handler_us) == (2, 30)
+    assert world.batches == [(world.loop.time(), "m", 10, b"id-0,id-1"), (world.loop.time(), "m", 20, b"id-2")]
+
+
+def test_a_batch_that_failed_as_a_whole_is_not_reported() -> None:
+    """Nobody is told of a prediction time when nothing was predicted; without somebody to tell, batches still count."""
+    world = World(batch_size=2)
+    member = world.member()
+    world.submit(2)
+    member.say(*(wire.failure_record(seq, ErrorCode.HANDLER_FAILED, "no", busy_us=5) for seq in (1, 2)))
+    assert (world.batches, world.counters.batches) == ([], 1)
+    for size in (1, 2):
+        silent = World(batch_size=size)
+        silent.dispatcher._on_batch = None
+        member = silent.member()
+        silent.submit(size)
+        member.answer(*range(1, size + 1))
+        assert silent.counters.batches == 1
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_answers_may_come_in_any_order(size: int) -> None:
+    """A batch whose last job was answered first is over when all of it is answered, and its worker takes jobs again."""
+    world = World(batch_size=size)
+    member = world.member()
+    world.submit(size)
+    member.say(wire.failure_record(size, ErrorCode.INVALID_REQUEST, "not JSON"))
+    assert member.events[-1][0] is Event.SENT, "the worker is not done"
+    member.answer(*range(1, size))
+    assert member.events[-1] == (Event.DONE, "")
+    world.submit(size)
+    assert len(member.messages) == 2
+
+
+def test_a_worker_that_answers_the_last_job_only_is_not_done() -> None:
+    """The jobs that it skipped are still watched: when they take too long the worker is reported as hung."""
+    world = World(timeout_s=60.0)
+    member = world.member()
+    world.hurry(member)
+    world.submit(3)
+    member.answer(4)
+    assert (Event.DONE, "") not in member.events[2:]
+    world.loop.advance(61.0)
+    assert member.events[-1] == (Event.HUNG, "it did not answer within 60 s (response timeout)")
+
+
+# -- what a worker may get wrong -------------------------------------------------------------------------------------
+
+
+def test_failures_carry_the_workers_words() -> None:
+    """Code, message, detail and status of a failure arrive; a code that this version does not know is an internal one."""
+    world = World()
+    member = world.member()
+    (job,) = world.submit()
+    member.say(wire.failure_record(1, ErrorCode.HANDLER_STATUS, "teapot", detail="why", status=418))
+    error = client_of(job).error
+    assert (error.code, error.message, error.detail, error.status) == (ErrorCode.HANDLER_STATUS, "teapot", "why", 418)
+    (job,) = world.submit()
+    member.say(wire.failure_record(2, 999, "?"))
+    assert client_of(job).error.code is ErrorCode.INTERNAL
+    assert world.counters.failed == 2
+
+
+def _empty(_: World, __: FakeMember) -> list[bytes]:
+    return []
+
+
+def _unknown(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(77, 200, b"")]
+
+
+def _twice(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(1, 200, b"1")] * 2
+
+
+def _cut(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(1, 200, b"1")[:-1]]
+
+
+def _streamed(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(1, 200, b"1", flags=0)]
+
+
+def _odd_headers(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(1, 200, b"1", headers=b"a\0b\0c")]
+
+
+JUNK = [_empty, _unknown, _twice, _cut, _streamed, _odd_headers]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_junk_ends_the_link_and_loses_no_job(junk: Callable[[World, FakeMember], list[bytes]]) -> None:
+    """What was not asked for raises `WireError`; the job is settled once, at the latest when the worker is gone."""
+    world = World()
+    member = world.member()
+    (job,) = world.submit()
+    with pytest.raises(wire.WireError):
+        member.say(*junk(world, member))
+    member.begin(1)
+    member.die()
+    assert len(client_of(job).outcomes) == 1
+    assert world.counters.answered + world.counters.failed == 1
+    assert (world.dispatcher.running, world.idle) == (0, 1)
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_junk_in_the_outbox_is_harmless(junk: Callable[[World, FakeMember], list[bytes]], caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever a dead worker left in the shared page, every job is settled once and other workers go on."""
+    world = World()
+    member = world.member()
+    jobs = world.submit(2)
+    member.begin(1)
+    member.leave_unsent(b"".join(junk(world, member)))
+    member.die()
+    other = world.member("w2")
+    world.loop.turn()
+    other.answer(1)
+    assert [len(client_of(job).outcomes) for job in jobs] == [1, 1]
+    assert client_of(jobs[1]).body == b"1"
+    assert world.dispatcher.running == 0
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_client_that_is_gone_troubles_nobody(failing: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A reply sink that raises is logged; the next answers of the same frame are delivered."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    gone = world.admit(request(client=Client(broken=True)))
+    (other,) = world.submit()
+    record = wire.failure_record(2, ErrorCode.HANDLER_FAILED, "no") if failing else wire.answer_record(2, 200, b"2")
+    with caplog.at_level(logging.ERROR):
+        member.say(record, wire.answer_record(3, 200, b"3"))
+    assert "was lost" in caplog.text
+    assert client_of(other).body == b"3"
+    assert gone.state is JobState.SETTLED
+
+
+# -- workers and jobs that go ----------------------------------------------------------------------------------------
+
+
+def test_a_death_fails_what_was_begun_and_returns_the_rest_in_order() -> None:
+    """Of five jobs: one answered, one finished but unsent, one begun, two not begun. Only the begun one fails."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    answered, unsent, begun, *rest = world.submit(5)
+    later = world.submit(1)
+    member.answer(2)
+    member.leave_unsent(wire.answer_record(3, 200, b"from the outbox"))
+    member.begin(4)
+    member.die("was killed by SIGKILL")
+    assert client_of(answered).body == b"2"
+    assert client_of(unsent).body == b"from the outbox"
+    error = client_of(begun).error
+    assert (error.code, error.message, error.detail) == (ErrorCode.WORKER_DIED, "Worker died.", "model m: worker w1 was killed by SIGKILL")
+    assert world.queue.waiting() == [*rest, *later]
+    other = world.member("w2")
+    world.loop.turn()
+    assert [len(message) for message in other.messages] == [3]
+    other.answer(1, 2, 3)
+    assert [client_of(job).body for job in [*rest, *later]] == [b"1", b"2", b"3"]
+
+
+def test_an_outbox_that_was_sent_already_is_not_delivered_twice() -> None:
+    """A worker that dies between sending and saying so leaves answers that have come before."""
+    world = World()
+    member = world.member()
+    (job,) = world.submit()
+    member.begin(1)
+    member.answer(1)
+    member.leave_unsent(wire.answer_record(1, 200, b"again"))
+    member.die()
+    assert client_of(job).body == b"1"
+
+
+def test_a_worker_without_a_page_has_begun_everything() -> None:
+    """Without knowledge of its progress nothing runs twice."""
+    world = World()
+    member = world.member(with_page=False)
+    world.hurry(member)
+    jobs = world.submit(2)
+    world.dispatcher.cancel(jobs[0])
+    member.die()
+    assert client_of(jobs[1]).error.code is ErrorCode.WORKER_DIED
+    assert (client_of(jobs[0]).outcomes, world.counters.cancelled, world.counters.failed) == ([], 1, 1)
+
+
+def test_jobs_of_a_worker_that_dies_last_are_refused_when_nobody_is_left() -> None:
+    """When no worker will come, a job that goes back is refused instead of waiting for ever."""
+    world = World()
+    member = world.member()
+    (job,) = world.submit()
+    world.dispatcher.refusal = BUSY
+    member.die()
+    assert client_of(job).error is BUSY
+    assert (len(world.queue), world.idle) == (0, 1)
+    world.dispatcher.refusal = None
+    (job,) = world.submit()
+    assert job.state is JobState.WAITING
+
+
+def test_a_cancelled_job_never_starts() -> None:
+    """While it waits it just goes; its memory comes back at once."""
+    world = World()
+    slot = FakeSlot()
+    job = world.admit(request(slot=slot))
+    world.dispatcher.cancel(job)
+    world.dispatcher.cancel(job)
+    assert (slot.released, world.counters.cancelled, world.idle) == (1, 1, 1)
+    plain = world.admit(request())
+    world.dispatcher.cancel(plain)
+    member = world.member()
+    world.loop.turn()
+    assert member.messages == []
+    assert client_of(job).outcomes == []
+
+
+def test_a_cancelled_job_that_was_sent_is_told_to_the_worker() -> None:
+    """Its answer is dropped, its memory stays until then, and its place in the page serves again."""
+    world = World()
+    member = world.member()
+    slot = FakeSlot()
+    job = world.admit(request(slot=slot))
+    world.loop.turn()
+    world.dispatcher.cancel(job)
+    world.dispatcher.cancel(job)
+    assert member.is_cancelled(1)
+    assert (slot.released, world.counters.cancelled, world.dispatcher.running) == (0, 1, 1)
+    member.say(wire.failure_record(1, ErrorCode.CANCELLED, "Nobody waits"))
+    assert not member.is_cancelled(1)
+    assert (slot.released, client_of(job).outcomes, world.counters.failed, world.dispatcher.running) == (1, [], 0, 0)
+    assert world.idle == 1
+    world.dispatcher.cancel(job)
+    assert world.counters.cancelled == 1
+
+
+def test_cancelling_without_a_page() -> None:
+    """A worker without a page cannot be told; the answer is dropped all the same."""
+    world = World()
+    member = world.member(with_page=False)
+    (job,) = world.submit()
+    world.dispatcher.cancel(job)
+    member.answer(1)
+    assert client_of(job).outcomes == []
+
+
+def test_a_job_that_was_never_admitted_cannot_be_cancelled() -> None:
+    """Nothing happens and nothing is counted."""
+    world = World()
+    world.dispatcher.cancel(request())
+    assert world.counters.cancelled == 0
+
+
+def test_deadlines_pass_while_jobs_wait() -> None:
+    """An expired job is failed with its own code, counted apart, and its memory comes back."""
+    world = World()
+    slot = FakeSlot()
+    job = world.admit(request(deadline=world.loop.time() + 1, slot=slot))
+    kept = world.admit(request())
+    world.dispatcher.expire(world.loop.time() + 1)
+    assert client_of(job).error.code is ErrorCode.DEADLINE_EXCEEDED
+    assert (slot.released, world.counters.expired, world.queue.waiting(), world.idle) == (1, 1, [kept], 0)
+    world.dispatcher.refuse_waiting(BUSY)
+    assert client_of(kept).error is BUSY
+    assert (world.counters.failed, world.idle) == (1, 1)
+
+
+def test_memory_comes_back_when_a_worker_dies() -> None:
+    """The slot of a begun job is released once, that of a job that waits again is kept."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    slots = [FakeSlot(), FakeSlot(), FakeSlot(), FakeSlot()]
+    jobs = [world.admit(request(slot=slot)) for slot in slots]
+    world.loop.turn()
+    world.dispatcher.cancel(jobs[1])
+    member.begin(2)
+    member.leave_unsent(wire.answer_record(5, 200, b""))
+    member.die()
+    assert [slot.released for slot in slots] == [1, 1, 0, 1]
+    world.dispatcher.refuse_waiting(BUSY)
+    assert [slot.released for slot in slots] == [1, 1, 1, 1]
+
+
+def test_a_closed_lane_gets_nothing_and_may_still_answer() -> None:
+    """A worker that drains finishes what it has."""
+    world = World()
+    member = world.member()
+    (job,) = world.submit()
+    member.lane.withdraw()
+    (late,) = world.submit()
+    member.answer(1)
+    assert client_of(job).body == b"1"
+    assert (late.state, repr(member.lane)) == (JobState.WAITING, "<WorkerLane w1 0 jobs in 0 messages closed>")
+
+
+# -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_that_does_not_answer_is_hung() -> None:
+    """The limit counts from its last answer or from when it got work, and nothing is reported before."""
+    world = World(timeout_s=60.0)
+    member = world.member()
+    world.submit()
+    world.loop.advance(50.0)
+    member.answer(1)
+    world.submit()
+    world.loop.advance(50.0)
+    assert all(event is not Event.HUNG for event, _ in member.events)
+    world.loop.advance(10.0)
+    assert member.events[-1] == (Event.HUNG, "it did not answer within 60 s (response timeout)")
+    member.die()
+    assert world.loop.timers == 0
+
+
+def test_no_time_limit() -> None:
+    """With a limit of 0 a worker may take for ever, and no timer runs."""
+    world = World(timeout_s=0.0)
+    member = world.member()
+    world.submit()
+    assert world.loop.timers == 0
+    world.loop.advance(1e6)
+    assert member.events == [(Event.SENT, "")]
+    member.die()
+
+
+def test_an_idle_worker_is_not_watched() -> None:
+    """The timer that is still there when the work is done does nothing, and the death of the worker takes it away."""
+    world = World(timeout_s=60.0)
+    member = world.member()
+    world.submit()
+    member.answer(1)
+    world.loop.advance(200.0)
+    assert (member.events[-1], world.loop.timers) == ((Event.DONE, ""), 0)
+
+
+def test_nobody_to_tell() -> None:
+    """Without a listener for idleness all ends work the same."""
+    world = World()
+    world.dispatcher.on_idle = None
+    member = world.member()
+    world.submit()
+    member.answer(1)
+    world.submit()
+    member.begin(2)
+    member.die()
+    assert world.counters.answered + world.counters.failed == 2
