@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +11,9 @@ from pathlib import Path
 import click
 
 from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
+from argosy.cli.ephemeral import ephemeral_store
 from argosy.cli.options import fail, with_settings
-from argosy.config import Loaded, Target, load_config, parse_target, read_host
-from argosy.errors import ArgosyError, ErrorCode
-
-_GENERIC_STEMS = frozenset({"handler", "model", "service"})
-_REMOTE = re.compile(r"https?://", re.IGNORECASE)
+from argosy.config import Loaded, load_config, parse_target, read_host
 
 
 @click.command("serve", short_help="Serve models in the foreground.")
@@ -68,12 +65,16 @@ def serve(
     loaded = load_config(_quiet(flags, environ), environ, cwd, config_file=config_file, host=read_host())
     for line in (*loaded.warnings, *loaded.notes[1:]):
         click.echo(f"note: {line}", err=True)
-    targets = [resolve_target(parse_target(name), cwd, loaded.config.model_store) for name in names] or list(loaded.config.start_targets)
+    config = loaded.config
 
     def started(status: ServerStatus) -> None:
         _show(status, loaded)
 
-    return server()(loaded.config, targets=targets, on_ready=started)
+    if not names:
+        return server()(config, targets=config.start_targets, on_ready=started)
+    asked = [parse_target(name) for name in names]
+    with ephemeral_store(asked, cwd, config.model_store, config.temp_dir) as (store, targets):
+        return server()(dataclasses.replace(config, model_store=store), targets=targets, on_ready=started)
 
 
 def _quiet(flags: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
@@ -90,23 +91,3 @@ def _show(status: ServerStatus, loaded: Loaded) -> None:
     click.echo("\n".join(banner(status, None if loaded.file is None else str(loaded.file))))
     for line in failures(status):
         click.echo(line, err=True)
-
-
-def resolve_target(target: Target, cwd: Path, store: Path | None) -> Target:
-    """The target with an absolute path, and a name if it is a plain handler file. Raises `ArgosyError` MODEL_NOT_FOUND."""
-    if _REMOTE.match(target.url_or_path):
-        return target
-    candidates = [cwd / target.url_or_path, *([store / target.url_or_path] if store else [])]
-    path = next((path for path in candidates if path.exists()), None)
-    if path is None:
-        where = " or ".join(str(path.parent) for path in candidates)
-        advice = "give a handler file, a model folder or an archive"
-        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"there is no {target.url_or_path} in {where}: {advice}")
-    resolved = path.resolve()
-    return Target(target.name or (handler_name(resolved) if resolved.suffix == ".py" else None), str(resolved))
-
-
-def handler_name(path: Path) -> str:
-    """What a plain handler file is called: after itself, or after its folder when its own name says nothing."""
-    name = path.parent.name if path.stem in _GENERIC_STEMS and path.parent.name else path.stem
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip("._-") or "model"

@@ -12,17 +12,9 @@ from click.testing import CliRunner
 from argosy.cli import serve as serving
 from argosy.cli.banner import banner, curl, failures, hint
 from argosy.cli.main import main
-from argosy.cli.serve import address_flags, handler_name, resolve_target, serve
+from argosy.cli.serve import address_flags, serve
 from argosy.config import Address, Target
-from argosy.errors import ArgosyError, ErrorCode
 from argosy.testing.commands import FakeModel, FakeServer, FakeStatus
-
-
-def test_a_target_that_is_not_there(tmp_path: Path) -> None:
-    """The message says where it was looked for and what a target may be."""
-    with pytest.raises(ArgosyError, match=r"there is no nothing\.py in .* or .*: give a handler file") as caught:
-        resolve_target(Target(None, "nothing.py"), tmp_path, tmp_path / "store")
-    assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
 
 
 @pytest.mark.parametrize("argv", [["--port", "70000", "x.py"], ["--workers", "0", "x.py"], ["--set", "novalue"], ["--golden"]])
@@ -36,31 +28,6 @@ def test_a_failed_start_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(main, ["serve", "--set", "job_queue_size=x", "x.py"])
     assert result.exit_code == 1
     assert 'For input string: "x": job_queue_size=x (command line)' in result.output
-
-
-@pytest.mark.parametrize(("path", "name"), [
-    ("hello/handler.py", "hello"), ("hello/model.py", "hello"), ("a b/service.py", "a_b"), ("hello/predict.py", "predict"),
-    ("/handler.py", "handler"), ("x/_.py", "model"),
-])
-def test_names_of_handler_files(path: str, name: str) -> None:
-    """A file that is called like any other is named after its folder."""
-    assert handler_name(Path(path)) == name
-
-
-def test_targets(tmp_path: Path) -> None:
-    """Files of the current folder come before those of the store; urls stay as they are; archives keep the name they bring."""
-    (tmp_path / "store").mkdir()
-    for name in ("hello.py", "a.mar", "store/a.mar", "store/b.mar"):
-        (tmp_path / name).write_text("")
-
-    def resolved(name: str | None, text: str) -> Target:
-        return resolve_target(Target(name, text), tmp_path, tmp_path / "store")
-
-    assert resolved(None, "hello.py") == Target("hello", str(tmp_path / "hello.py"))
-    assert resolved("mine", "hello.py") == Target("mine", str(tmp_path / "hello.py"))
-    assert resolved(None, "a.mar") == Target(None, str(tmp_path / "a.mar"))
-    assert resolved(None, "b.mar") == Target(None, str(tmp_path / "store" / "b.mar"))
-    assert resolved(None, "https://h/a.mar") == Target(None, "https://h/a.mar")
 
 
 @pytest.mark.parametrize(("asked", "expected"), [
@@ -82,11 +49,14 @@ def test_serving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "config.properties").write_text("job_queue_size=7\nvmargs=x\n")
     server = FakeServer(FakeStatus([FakeModel("hello", 2)]), result=5)
     flags = {"default_workers_per_model": "2", "inference_address": "http://0.0.0.0:9"}
-    assert serve(["hello.py"], flags, {}, tmp_path, config_file=None, server=lambda: server) == 5
+    assert serve(["hello.py"], flags, {"TEMP": str(tmp_path)}, tmp_path, config_file=None, server=lambda: server) == 5
     assert server.config is not None
     assert (server.config.log_location, server.config.metrics_location, server.config.log_console) == (None, None, "events")
     assert (server.config.job_queue_size, server.config.inference_address) == (7, Address("http", "0.0.0.0", 9))
-    assert server.targets == [Target("hello", str(tmp_path / "hello.py"))]
+    assert server.targets == [Target("hello", "hello")]
+    assert server.config.model_store is not None
+    assert server.config.model_store.parent == tmp_path
+    assert not server.config.model_store.exists()
     shown = capsys.readouterr()
     assert "hello: 2 workers (one per processor: 1 may be used)" in shown.out
     assert str(tmp_path / "config.properties") in shown.out

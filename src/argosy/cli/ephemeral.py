@@ -1,0 +1,130 @@
+"""A model store for one run of `argosy serve`: links to what the command line names, with a manifest for plain handler files."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from argosy.config.settings import Target
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.store import manifest
+
+HANDLER_STEMS = ("handler", "model", "service")
+_REMOTE = re.compile(r"https?://", re.IGNORECASE)
+_FUNCTIONS = ("predict", "handle")
+_SKIPPED = frozenset({"__pycache__", manifest.FOLDER})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a target of the command line stands for."""
+
+    name: str | None
+    path: Path
+    is_handler: bool
+    """A plain handler file, which has no manifest."""
+
+
+def find(target: Target, cwd: Path, store: Path | None) -> Found:
+    """Look a local target up, in the current folder first. A folder without a manifest stands for its handler file.
+
+    Raises `ArgosyError` MODEL_NOT_FOUND.
+    """
+    candidates = [cwd / target.url_or_path, *([store / target.url_or_path] if store else [])]
+    path = next((path.resolve() for path in candidates if path.exists()), None)
+    if path is None:
+        where = " or ".join(dict.fromkeys(str(path.parent) for path in candidates))
+        advice = "give a handler file, a model folder or an archive"
+        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"there is no {target.url_or_path} in {where}: {advice}")
+    if path.is_dir() and not (path / manifest.FOLDER / manifest.FILE).is_file():
+        path = next((file for file in (path / f"{stem}.py" for stem in HANDLER_STEMS) if file.is_file()), path)
+    is_handler = path.is_file() and path.suffix == ".py"
+    return Found(target.name or (handler_name(path) if is_handler else None), path, is_handler)
+
+
+def handler_name(path: Path) -> str:
+    """What a plain handler file is called: after itself, or after its folder when its own name says nothing."""
+    name = path.parent.name if path.stem in HANDLER_STEMS and path.parent.name else path.stem
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip("._-")[:128] or "model"
+
+
+def entry_point(path: Path) -> str:
+    """The handler of a plain file: its function `predict` or `handle`, else the module, whose class is then looked for by the worker."""
+    try:
+        body = ast.parse(path.read_bytes()).body
+    except (SyntaxError, ValueError, OSError):
+        # the worker says what is wrong with the file, with the traceback
+        return path.stem
+    functions = {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    name = next((name for name in _FUNCTIONS if name in functions), None)
+    return path.stem if name is None else f"{path.stem}:{name}"
+
+
+@contextmanager
+def ephemeral_store(targets: Sequence[Target], cwd: Path, store: Path | None, folder: Path) -> Iterator[tuple[Path | None, list[Target]]]:
+    """The model store and the targets to start a server with. Gone at the end of the block.
+
+    It is the operator's own store when everything lies in it. Otherwise it is a new folder below `folder` that also links what is in the
+    operator's store. Raises `ArgosyError` MODEL_NOT_FOUND, or STORAGE_FULL when the folder cannot be written.
+    """
+    local = [(target, find(target, cwd, store)) for target in targets if not _REMOTE.match(target.url_or_path)]
+    if all(store is not None and not found.is_handler and found.path.parent == store.resolve() for _, found in local):
+        names = {target: Target(found.name, found.path.name) for target, found in local}
+        yield store, [names.get(target, target) for target in targets]
+        return
+    with _folder(folder) as made:
+        names = _fill(made, local, store)
+        yield made, [names.get(target, target) for target in targets]
+
+
+@contextmanager
+def _folder(parent: Path) -> Iterator[Path]:
+    try:
+        made = tempfile.TemporaryDirectory(prefix="argosy-serve-", dir=parent)
+    except OSError as error:
+        raise _failed(parent, error) from None
+    with made as name:
+        yield Path(name)
+
+
+def _failed(folder: Path, error: OSError) -> ArgosyError:
+    return ArgosyError(ErrorCode.STORAGE_FULL, f"cannot prepare the models in {folder}: {error.strerror}")
+
+
+def _fill(made: Path, local: Sequence[tuple[Target, Found]], store: Path | None) -> dict[Target, Target]:
+    """Put all targets into the folder, and the operator's store beside them; what each is called there."""
+    try:
+        names = {target: _put(found, made, number) for number, (target, found) in enumerate(local, 1)}
+        _link_all(store, made)
+    except OSError as error:
+        raise _failed(made, error) from None
+    return names
+
+
+def _put(found: Found, made: Path, number: int) -> Target:
+    """Make one target part of the store and say how it is called there."""
+    name = found.path.name if found.name is None or not found.is_handler else found.name
+    place = made / name
+    if place.exists():
+        # two targets of one name: the server tells which one it refuses
+        place = made / f"{number}-{name}"
+    if not found.is_handler:
+        place.symlink_to(found.path)
+        return Target(found.name, place.name)
+    place.mkdir()
+    _link_all(found.path.parent, place)
+    (place / manifest.FOLDER).mkdir()
+    (place / manifest.FOLDER / manifest.FILE).write_text(manifest.build_manifest(found.name or name, entry_point(found.path), "python"))
+    return Target(found.name, place.name)
+
+
+def _link_all(source: Path | None, made: Path) -> None:
+    """Link what is in a folder, unless something of that name is there."""
+    for path in source.iterdir() if source is not None else ():
+        if path.name not in _SKIPPED and not path.name.startswith(".") and not (made / path.name).exists():
+            (made / path.name).symlink_to(path.absolute())
