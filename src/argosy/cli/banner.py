@@ -100,9 +100,12 @@ def _row(label: str, text: str) -> str:
 def curl(address: str, model: str) -> str:
     """A command line that asks the model for a prediction."""
     if address.startswith("unix:"):
-        return f"curl --unix-socket {address[5:]} http://localhost/predictions/{model} -d 'hello'"
-    insecure = "-k " if address.startswith("https:") else ""
-    return f"curl {insecure}{address.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')}/predictions/{model} -d 'hello'"
+        start = f"curl --unix-socket {address[5:]} http://localhost"
+    else:
+        insecure = "-k " if address.startswith("https:") else ""
+        start = f"curl {insecure}{address.replace('//0.0.0.0:', '//127.0.0.1:').replace('//[::]:', '//[::1]:')}"
+    # without the header curl would send a form
+    return f"{start}/predictions/{model} -H 'Content-Type: text/plain' -d 'hello'"
 
 
 def failures(status: ServerStatus) -> list[str]:
