@@ -105,7 +105,8 @@ class ServedModel:
             self.dispatcher.on_idle = drained.set
             started = self._loop.time()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(drained.wait(), drain_s)
+                # the last third is for what runs by then: what still waits is refused while its client can try elsewhere
+                await asyncio.wait_for(drained.wait(), drain_s * 2 / 3)
             drain_s = max(0.0, drain_s - (self._loop.time() - started))
         self.min_workers = self.max_workers = 0
         refusal = ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} was unregistered before the request was started.")
