@@ -42,11 +42,11 @@ def serving(command: list[str], config: str, folder: Path) -> Iterator[subproces
     # settings for the reader's own server do not reach this one, and with temporary files of its own it leaves that server alone
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("ARGOSY_", "MMS_"))}
     environment.update(TMPDIR=str(folder), LOG_LOCATION=str(folder / "logs"), METRICS_LOCATION=str(folder / "logs"))
+    environment["MMS_CONFIG_FILE"] = str(folder / "config.properties")
     with open(folder / "server.log", "wb") as log:
         server = subprocess.Popen(
-            [*command, "--mms-config", str(folder / "config.properties")],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True,
-        )  # fmt: skip
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
         try:
             yield server
             server.terminate()

@@ -213,6 +213,17 @@ def test_hello_counts() -> None:
     assert load("hello/handler.py").predict("Bring your own model.") == {"words": 4, "letters": 17, "reading_time_s": 1.0}
 
 
+def test_hello_is_served(tmp_path: Path) -> None:
+    """`argosy serve handler.py` serves the function under the name of its folder and ends well."""
+    trial = load("try_model.py")
+    inference, management = trial.free_ports()
+    command = [str(Path(sys.executable).parent / "argosy"), "serve", str(EXAMPLES / "hello" / "handler.py")]
+    base = f"http://127.0.0.1:{inference}"
+    with trial.serving(command, f"inference_address={base}\nmanagement_address=http://127.0.0.1:{management}\n", tmp_path) as server:
+        trial.wait_until_ready(server, base)
+        trial.ask(f"{base}/predictions/hello", "text/plain", trial.Question("Bring your own model.", '"letters": 17'))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_quickstart_works_twice(tmp_path: Path) -> None:
@@ -231,8 +242,8 @@ def test_quickstart_works_twice(tmp_path: Path) -> None:
 
 
 FAKE_SERVER = """#!{python}
-import http.server, re, signal, sys
-config = open(sys.argv[sys.argv.index("--mms-config") + 1]).read()
+import http.server, os, re, signal, sys
+config = open(os.environ["MMS_CONFIG_FILE"]).read()
 print("the fake server speaks", flush=True)
 if "{mode}" == "broken":
     sys.exit(3)
