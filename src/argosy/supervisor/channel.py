@@ -12,6 +12,11 @@ from argosy.messages import Buffer
 
 _READS_PER_TURN = 4
 _SOCKET_BUFFER = 1 << 20
+_MOST_PIECES = 1024
+"""The kernel takes no more pieces in one call (IOV_MAX)."""
+_LAST_READS = 64
+CLOSED = "closed its end"
+"""What `on_lost` is told when the worker hung up."""
 
 
 class Channel:
@@ -67,7 +72,7 @@ class Channel:
         sent = 0
         if not self._unsent:
             try:
-                sent = self._sock.sendmsg(pieces)
+                sent = self._sock.sendmsg(pieces[:_MOST_PIECES])
             except BlockingIOError:
                 sent = 0
             except OSError as error:
@@ -117,7 +122,7 @@ class Channel:
             self._lose(f"cannot be read from: {error.strerror}")
             return 0
         if not count:
-            self._lose("closed its end")
+            self._lose(CLOSED)
             return 0
         self._full = count == len(space)
         reader.filled(count)
@@ -130,8 +135,10 @@ class Channel:
 
     def drain(self) -> None:
         """Deliver what is still in the socket, after the process ended."""
-        while self._open and self._receive():
-            pass
+        # bounded, since a process that the worker left behind may still be writing; the kernel holds less than this
+        for _ in range(_LAST_READS):
+            if not self._open or not self._receive():
+                return
 
     def _lose(self, why: str) -> None:
         if self._open:
