@@ -170,6 +170,9 @@ class FakeModel(ServedModel):
         """What came, in order."""
         self.cancelled: list[Request] = []
 
+    def __repr__(self) -> str:
+        return f"<FakeModel {self.spec.name} {len(self.jobs)} jobs>"
+
     def submit(self, request: Request) -> None:
         """Take a request."""
         request.state = JobState.WAITING
