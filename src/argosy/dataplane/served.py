@@ -41,11 +41,14 @@ class ServedModel:
         self.arena = Arena(arena_size, f"argosy-{spec.name}") if arena_size > 0 else None
         self._queue = JobQueue(queue_size)
         self.dispatcher = Dispatcher(spec.name, self._queue, policy, self.counters, around.loop, spec.response_timeout_s, on_batch)
-        self.pool = Pool(spec, around, number, self.arena, self.dispatcher.offer, next_gpu)
+        self.pool = Pool(spec, around, number, self.arena, self.dispatcher.offer, next_gpu, self._restarted)
         self._closing = False
 
     def __repr__(self) -> str:
         return f"<ServedModel {self.spec.name} {self.dispatcher!r} {self.pool!r}{' closing' if self._closing else ''}>"
+
+    def _restarted(self) -> None:
+        self.counters.restarts += 1
 
     @property
     def waiting(self) -> int:

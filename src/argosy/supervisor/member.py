@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
-import argosy
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Buffer
 from argosy.supervisor.arena import Arena
-from argosy.supervisor.channel import Channel
+from argosy.supervisor.channel import CLOSED, Channel
+from argosy.supervisor.launch import load_frame, worker_launch
 from argosy.supervisor.page import Page
-from argosy.supervisor.process import Exit, Launch, Process, Reaper
+from argosy.supervisor.process import Exit, Process, Reaper, Started, start
 from argosy.supervisor.spec import ModelSpec
 from argosy.supervisor.states import Action, Event, State, WorkerState
+from argosy.supervisor.template import Template
 
 _log = logging.getLogger("argosy.supervisor")
-_MAIN = Path(argosy.__file__).parent / "worker" / "__main__.py"
+_LAST_WORDS_S = 1.0
+"""How long a process that has hung up may take to end by itself, so that its exit handlers run and its status is known."""
 
 
 class Lane(Protocol):
@@ -69,6 +71,8 @@ class Member:
         arena: Arena | None,
         offer: Callable[[Member], Lane],
         freed: Callable[[Member], None],
+        template: Template | None = None,
+        restarted: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.id = worker_id
@@ -84,6 +88,8 @@ class Member:
         self._arena = arena
         self._offer = offer
         self._freed = freed
+        self._template = template
+        self._restarted = restarted
         self._state = WorkerState()
         self._process: Process | None = None
         self._channel: Channel | None = None
@@ -170,49 +176,48 @@ class Member:
         ours, theirs = Channel.pair()
         self.page = Page()
         try:
-            self._process = Process(self._around.loop, self._around.reaper, self._launch(theirs.fileno(), self.page.fd), self._exited, self._line)
+            if self._template is not None:
+                self._template.fork(theirs.fileno(), self.page.fd, lambda result: self._forked(result, ours))
+                return
+            env = self._around.environment(self.spec)
+            started = start(worker_launch(self.spec, env, self._arena, theirs.fileno(), self.page.fd))
         except ArgosyError as error:
-            ours.close()
-            self._drop_page()
-            self._fail_load(error)
-            self._around.loop.call_soon(self.on, Event.EXITED)
+            self._around.loop.call_soon(self._forked, error, ours)
             return
         finally:
             theirs.close()
-        self._channel = Channel(self._around.loop, ours, self._frame, self._link_lost, self._around.frame_limit)
+        self._begin(started, ours)
+
+    def _begin(self, started: Started, link: socket.socket) -> None:
+        self._process = Process(self._around.loop, self._around.reaper, started, self._exited, self._line)
+        self._channel = Channel(self._around.loop, link, self._frame, self._link_lost, self._around.frame_limit)
         self.on(Event.STARTED)
 
-    def _launch(self, link_fd: int, page_fd: int) -> Launch:
-        argv = [self.spec.interpreter, str(_MAIN), "--fd", str(link_fd), "--page-fd", str(page_fd)]
-        inherit = [link_fd, page_fd]
-        if self._arena is not None:
-            argv += ["--arena-fd", str(self._arena.fd), "--arena-size", str(self._arena.size)]
-            inherit.append(self._arena.fd)
-        return Launch(argv, self._around.environment(self.spec), str(self.spec.directory), inherit)
+    def _forked(self, result: Started | ArgosyError, link: socket.socket) -> None:
+        """The template has forked the process, or there is none."""
+        if not isinstance(result, ArgosyError):
+            self._begin(result, link)
+            return
+        link.close()
+        self._fail_load(result)
+        self.on(Event.EXITED)
+        self._drop_page()
 
     def _send_load(self) -> None:
-        spec = self.spec
-        load = {
-            **self._around.load_options,
-            "model_name": spec.name,
-            "model_dir": str(spec.directory),
-            "manifest": spec.manifest,
-            "handler": spec.handler,
-            "batch_size": max(1, spec.batch_size),
-            "gpu_id": self.gpu_id,
-        }
-        self.send(wire.frame(wire.LOAD, json.dumps(load).encode()))
-        if spec.startup_timeout_s > 0:
-            self._arm(spec.startup_timeout_s, Event.HUNG, f"did not load the model within {spec.startup_timeout_s:g} s (startup_timeout_s)")
+        if self._template is None:
+            self.send(load_frame(self.spec, self._around.load_options, self.gpu_id))
+        limit_s = self.spec.startup_timeout_s
+        if limit_s > 0:
+            self._arm(limit_s, Event.HUNG, f"did not load the model within {limit_s:g} s (startup_timeout_s)")
 
     def _frame(self, frame: wire.Frame) -> None:
         if frame.kind == wire.HEAD and self._lane is not None:
             self._lane.answers(frame.data)
         elif frame.kind == wire.METRIC:
             self._around.metrics(self.spec.name, str(frame.data, "utf-8", "replace"))
-        elif frame.kind == wire.LOADED and self.state in (State.LOADING, State.STOPPING):
+        elif frame.kind == wire.LOADED and self.state is State.LOADING:
             self._loaded(_object(frame.data))
-        else:
+        elif frame.kind != wire.LOADED or self.state is not State.STOPPING:
             raise wire.WireError(f"frame of kind {frame.kind} while {self.state.value}")
 
     def _loaded(self, report: dict[str, Any]) -> None:
@@ -222,14 +227,16 @@ class Member:
             self.style = report
             self.last_error = None
             self.on(Event.LOADED)
-            if not self.loaded.done():
-                self.loaded.set_result(None)
+            if self.loaded.done():  # an earlier process could not load: that is forgotten
+                self.loaded = self._around.loop.create_future()
+            self.loaded.set_result(None)
             return
         code = ErrorCode.OUT_OF_MEMORY if report.get("code") == ErrorCode.OUT_OF_MEMORY else ErrorCode.LOAD_FAILED
         hint = str(report.get("hint") or "")
         message = str(report.get("message") or "the handler gave no reason")
         self._fail_load(ArgosyError(code, message, detail="\n".join(filter(None, (str(report.get("detail") or "").rstrip(), hint)))))
         self.on(Event.LOAD_FAILED)
+        self._arm(self.spec.stop_timeout_s, Event.HUNG, "did not end after it had failed to load")
 
     def _fail_load(self, error: ArgosyError) -> None:
         self.last_error = error
@@ -243,10 +250,17 @@ class Member:
 
     def _link_lost(self, why: str) -> None:
         """The process is ending or misbehaves: see that it ends; its exit settles the rest."""
-        if why != "closed its end":
+        if why == CLOSED:
+            self._withdraw()
+            self._around.loop.call_later(_LAST_WORDS_S, self._hung_up, self._process)
+        else:
             self._kill_reason = self._kill_reason or f"its link {why}"
-        if self._process is not None:
-            self._process.kill()
+            self._kill()
+
+    def _hung_up(self, process: Process | None) -> None:
+        if process is not None and process.running and self.state is not State.STOPPING:
+            self._kill_reason = self._kill_reason or f"its link {CLOSED}, and it did not end"
+            process.kill()
 
     def _exited(self, status: Exit) -> None:
         self._disarm()
@@ -278,6 +292,7 @@ class Member:
         self._timer = None
         if event is Event.RETRY:
             self.restarts += 1
+            self._restarted()
         self.on(event, why)
 
     def _disarm(self) -> None:

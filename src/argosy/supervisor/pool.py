@@ -8,9 +8,11 @@ import secrets
 from collections.abc import Callable
 
 from argosy.supervisor.arena import Arena
+from argosy.supervisor.launch import load_frame, worker_launch
 from argosy.supervisor.member import Lane, Member, Surroundings
 from argosy.supervisor.spec import ModelSpec
 from argosy.supervisor.states import Event, State
+from argosy.supervisor.template import Template
 
 
 class Pool:
@@ -24,6 +26,7 @@ class Pool:
         arena: Arena | None,
         offer: Callable[[Member], Lane],
         next_gpu: Callable[[], int | None],
+        restarted: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.members: list[Member] = []
@@ -33,7 +36,9 @@ class Pool:
         self._arena = arena
         self._offer = offer
         self._next_gpu = next_gpu
+        self._restarted = restarted
         self._leaving: set[Member] = set()
+        self._template = _template(spec, around, arena) if spec.preload else None
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -55,7 +60,8 @@ class Pool:
 
     def _make(self) -> Member:
         worker_id = f"{self._number}-{secrets.token_hex(4)}"
-        return Member(self.spec, self._around, worker_id, self._next_gpu(), self._arena, self._offer, self._freed)
+        gpu_id = self._next_gpu() if self._template is None else None
+        return Member(self.spec, self._around, worker_id, gpu_id, self._arena, self._offer, self._freed, self._template, self._restarted)
 
     def _freed(self, member: Member) -> None:
         self._leaving.discard(member)
@@ -63,6 +69,8 @@ class Pool:
             self.members.remove(member)
         if not self.members and not self._leaving:
             self._empty.set()
+            if self._template is not None:
+                self._template.close()
 
     @property
     def is_serving(self) -> bool:
@@ -77,8 +85,23 @@ class Pool:
                 await asyncio.wait_for(self._empty.wait(), drain_s)
         self.kill()
         await self._empty.wait()
+        if self._template is not None:
+            self._template.close()
+            await self._template.gone.wait()
 
     def kill(self) -> None:
         """Kill every worker now."""
         for member in [*self.members, *self._leaving]:
             member.on(Event.STOP)
+
+
+def _template(spec: ModelSpec, around: Surroundings, arena: Arena | None) -> Template:
+    return Template(
+        around.loop,
+        around.reaper,
+        lambda link, page, fork: worker_launch(spec, around.environment(spec), arena, link, page, fork),
+        lambda: load_frame(spec, around.load_options, None),
+        lambda stream, line: around.output(spec.name, "template", stream, line),
+        around.frame_limit,
+        spec.startup_timeout_s,
+    )

@@ -33,7 +33,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a process ended: `code` if it exited, `signal` if it was killed, the other one None."""
+    """How a process ended: `code` if it exited, `signal` if it was killed, the other one None; both when nobody knows."""
 
     code: int | None
     signal: int | None
@@ -43,7 +43,7 @@ class Exit:
             with contextlib.suppress(ValueError):
                 return f"was killed by {signal.Signals(self.signal).name}"
             return f"was killed by signal {self.signal}"
-        return f"exited with status {self.code}"
+        return "ended" if self.code is None else f"exited with status {self.code}"
 
 
 class Reaper:
@@ -76,6 +76,10 @@ class Reaper:
     def watch(self, process: Process) -> None:
         """Tell `process` when it has ended."""
         self._known[process.pid] = process
+
+    def forget(self, process: Process) -> None:
+        """Watch it no more."""
+        self._known.pop(process.pid, None)
 
     def collect(self) -> None:
         """Reap every child that has ended."""
@@ -120,6 +124,16 @@ def kill_children() -> None:
                 os.waitpid(pid, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A process that was started: by `start`, or by a template that forked it and left it to us."""
+
+    pid: int
+    stdout: int
+    stderr: int
+    """The read ends of its output, ours to close."""
+
+
 class Process:
     """A running child in a session of its own. `on_exit` is called once, after it was reaped and its output was delivered."""
 
@@ -127,24 +141,29 @@ class Process:
         self,
         loop: asyncio.AbstractEventLoop,
         reaper: Reaper,
-        launch: Launch,
+        started: Started,
         on_exit: Callable[[Exit], None],
         on_line: Callable[[str, bytes], None],
     ) -> None:
-        """Start it. Raises `ArgosyError` LOAD_FAILED when the program cannot be run."""
         self._loop = loop
         self._reaper = reaper
         self._on_exit = on_exit
         self._on_line = on_line
-        self.pid, self._pipes = _start(launch)
+        self.pid = started.pid
+        self._pipes = {"stdout": started.stdout, "stderr": started.stderr}
         self.running = True
         self._partial = {"stdout": b"", "stderr": b""}
         for name, fd in self._pipes.items():
             os.set_blocking(fd, False)
             loop.add_reader(fd, self._readable, name)
         reaper.watch(self)
-        self._pidfd = os.pidfd_open(self.pid)
-        loop.add_reader(self._pidfd, reaper.collect)
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except ProcessLookupError:  # a forked one can be gone and reaped already
+            self._pidfd = -1
+            loop.call_soon(self._gone)
+        else:
+            loop.add_reader(self._pidfd, reaper.collect)
 
     def __repr__(self) -> str:
         return f"<Process {self.pid} {'running' if self.running else 'ended'}>"
@@ -155,11 +174,17 @@ class Process:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 
+    def _gone(self) -> None:
+        if self.running:
+            self._reaper.forget(self)
+            self.ended(Exit(None, None))
+
     def ended(self, status: Exit) -> None:
         """It was reaped. Only the reaper calls this."""
         self.running = False
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
         for name in tuple(self._pipes):
             # bounded, since a process that left the group may still be writing
             for _ in range(_LAST_READS):
@@ -201,10 +226,24 @@ class Process:
 
 
 
-def _start(launch: Launch) -> tuple[int, dict[str, int]]:
-    """Start the process; its pid and the read ends of its output."""
-    out_read, out_write = os.pipe()
-    err_read, err_write = os.pipe()
+def pipes() -> tuple[int, int, int, int]:
+    """Two pipes for the output of a process: read ends of stdout and stderr, then their write ends. Raises `ArgosyError` LOAD_FAILED."""
+    try:
+        out_read, out_write = os.pipe()
+        try:
+            err_read, err_write = os.pipe()
+        except OSError:
+            os.close(out_read)
+            os.close(out_write)
+            raise
+    except OSError as error:
+        raise ArgosyError(ErrorCode.LOAD_FAILED, f"cannot start a worker: {error.strerror}") from error
+    return out_read, err_read, out_write, err_write
+
+
+def start(launch: Launch) -> Started:
+    """Start a program in a session of its own. Raises `ArgosyError` LOAD_FAILED when that is not possible."""
+    out_read, err_read, out_write, err_write = pipes()
     try:
         child = subprocess.Popen(
             list(launch.argv),
@@ -224,4 +263,4 @@ def _start(launch: Launch) -> tuple[int, dict[str, int]]:
         os.close(out_write)
         os.close(err_write)
     child.returncode = 0  # the reaper waits for it, so that Popen never does
-    return child.pid, {"stdout": out_read, "stderr": err_read}
+    return Started(child.pid, out_read, err_read)

@@ -70,6 +70,8 @@ _S, _E, _A = State, Event, Action
 
 TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Action, ...]]] = {
     (_S.SPAWNING, _E.STARTED): (_S.LOADING, (_A.SEND_LOAD,)),
+    (_S.SPAWNING, _E.DRAIN): (_S.STOPPING, ()),
+    (_S.SPAWNING, _E.STOP): (_S.STOPPING, ()),
     (_S.SPAWNING, _E.EXITED): (_S.BACKOFF, (_A.ARM_RETRY,)),
     (_S.LOADING, _E.LOADED): (_S.IDLE, (_A.OFFER,)),
     (_S.LOADING, _E.LOAD_FAILED): (_S.LOADING, ()),
@@ -93,6 +95,7 @@ TRANSITIONS: dict[tuple[State, Event], tuple[State, tuple[Action, ...]]] = {
     (_S.DRAINING, _E.DRAIN): (_S.DRAINING, ()),
     (_S.DRAINING, _E.STOP): (_S.STOPPING, (_A.KILL,)),
     (_S.DRAINING, _E.EXITED): (_S.STOPPED, (_A.SETTLE, _A.FREE)),
+    (_S.STOPPING, _E.STARTED): (_S.STOPPING, (_A.KILL,)),
     (_S.STOPPING, _E.LOADED): (_S.STOPPING, ()),
     (_S.STOPPING, _E.LOAD_FAILED): (_S.STOPPING, ()),
     (_S.STOPPING, _E.DONE): (_S.STOPPING, ()),

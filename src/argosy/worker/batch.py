@@ -39,6 +39,10 @@ class Batches:
         self._heads: Dict[Any, bytes] = {}
         self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
 
+    def adopt(self, link: Link) -> None:
+        """Answer on another link from now on."""
+        self._link = link
+
     def _new_metrics(self) -> meters.MetricsStore:
         return meters.MetricsStore(self._context.request_ids or {}, self._context.model_name)
 

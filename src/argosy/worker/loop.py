@@ -67,6 +67,7 @@ class Worker:
         self._batches: Optional[Batches] = None
         self._batch_size = 1
         self._model_name = ""
+        self._report: Dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return "<Worker of {} {}>".format(self._model_name or "nothing", self._entry)
@@ -82,6 +83,26 @@ class Worker:
             return EXIT_BAD_LINK
         finally:
             self._close()
+
+    def preload(self) -> int:
+        """Load the model that the server names and tell it how that went; 0 if the model is loaded, else the exit status."""
+        try:
+            frame = self._link.receive()
+            if frame.kind != wire.LOAD:
+                raise wire.WireError("a frame of kind {} does not belong here".format(frame.kind))
+            return 0 if self._load(read_order(frame.data)) else EXIT_LOAD_FAILED
+        except (LinkClosed, wire.WireError) as error:
+            sys.stderr.write("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
+            return EXIT_BAD_LINK
+
+    def adopt(self, link: Link) -> int:
+        """Go on as another worker, on a link of its own, with the model that is loaded already; the result is the exit status."""
+        self._link = link
+        if self._batches is not None:
+            self._batches.adopt(link)
+        self._report["pid"] = os.getpid()
+        self._tell(self._report)
+        return self.run()
 
     def _serve(self) -> int:
         while True:
@@ -121,7 +142,9 @@ class Worker:
             self._batch_size = 1
         inputs = Inputs(order.decode_input, self._arena)
         self._batches = Batches(self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail)
-        self._tell({"ok": True, "pid": os.getpid(), "load_ms": round((time.perf_counter() - begin) * 1000, 3), **self._entry.describe()})
+        load_ms = round((time.perf_counter() - begin) * 1000, 3)
+        self._report = {"ok": True, "pid": os.getpid(), "load_ms": load_ms, **self._entry.describe()}
+        self._tell(self._report)
         if load_metrics.store:
             self._link.send(wire.METRIC, meters.lines(load_metrics))
         return True

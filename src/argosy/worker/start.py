@@ -9,11 +9,11 @@ import sys
 from typing import Dict, List, Optional
 
 from argosy import wire
-from argosy.worker import compat, process
+from argosy.worker import compat, forks, process
 from argosy.worker.link import Link
 from argosy.worker.loop import Worker
 
-OPTIONS = ("--fd", "--page-fd", "--arena-fd", "--arena-size")
+OPTIONS = ("--fd", "--page-fd", "--arena-fd", "--arena-size", "--fork-fd")
 USAGE = 2
 
 
@@ -43,13 +43,16 @@ def main(argv: List[str]) -> int:
     process.offer_to_oom_killer()
     process.set_output()
     compat.install()
-    for name in ("--fd", "--page-fd", "--arena-fd"):
+    for name in ("--fd", "--page-fd", "--arena-fd", "--fork-fd"):
         if name in options:
             os.set_inheritable(options[name], False)
     page = mmap.mmap(options["--page-fd"], wire.PAGE_SIZE + wire.OUTBOX_SIZE)
     link = Link(socket.socket(fileno=options["--fd"]), memoryview(page))
     os.register_at_fork(after_in_child=link.abandon)
-    status = Worker(link, _map_arena(options)).run()
+    worker = Worker(link, _map_arena(options))
+    if "--fork-fd" in options:
+        return worker.preload() or forks.serve(worker, socket.socket(fileno=options["--fork-fd"]))
+    status = worker.run()
     if link.abandoned:
         os._exit(0)  # a fork of the handler's that came back out of it: it must not run the worker's exit handlers
     return status

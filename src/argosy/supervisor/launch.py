@@ -1,0 +1,42 @@
+"""How a worker process is started, and what it is told to load."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import argosy
+from argosy import wire
+from argosy.supervisor.arena import Arena
+from argosy.supervisor.process import Launch
+from argosy.supervisor.spec import ModelSpec
+
+_MAIN = Path(argosy.__file__).parent / "worker" / "__main__.py"
+
+
+def worker_launch(spec: ModelSpec, env: dict[str, str], arena: Arena | None, link_fd: int, page_fd: int, fork_fd: int | None = None) -> Launch:
+    """The launch of a worker, or with `fork_fd` of the template of a preloaded model."""
+    argv = [spec.interpreter, str(_MAIN), "--fd", str(link_fd), "--page-fd", str(page_fd)]
+    inherit = [link_fd, page_fd]
+    if arena is not None:
+        argv += ["--arena-fd", str(arena.fd), "--arena-size", str(arena.size)]
+        inherit.append(arena.fd)
+    if fork_fd is not None:
+        argv += ["--fork-fd", str(fork_fd)]
+        inherit.append(fork_fd)
+    return Launch(argv, env, str(spec.directory), inherit)
+
+
+def load_frame(spec: ModelSpec, options: dict[str, Any], gpu_id: int | None) -> bytes:
+    """The LOAD frame of a model."""
+    load = {
+        **options,
+        "model_name": spec.name,
+        "model_dir": str(spec.directory),
+        "manifest": spec.manifest,
+        "handler": spec.handler,
+        "batch_size": max(1, spec.batch_size),
+        "gpu_id": gpu_id,
+    }
+    return wire.frame(wire.LOAD, json.dumps(load).encode())

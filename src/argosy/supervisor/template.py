@@ -1,0 +1,206 @@
+"""The process that has loaded a preloaded model and is forked into its workers, which share its memory until they write to it.
+
+It speaks the ordinary link until the model is loaded. Then it takes fork requests from a second socket, one packet each: the number of the request
+and, as ancillary data, the four descriptors of the new worker (link, page, stdout, stderr). It answers with number and pid (u64 each). The worker
+was forked twice, so that it is the server's own child.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections.abc import Callable
+
+from argosy import wire
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.supervisor.channel import Channel
+from argosy.supervisor.page import Page
+from argosy.supervisor.process import Exit, Launch, Process, Reaper, Started, pipes, start
+
+_REQUEST = struct.Struct("<Q")
+_ANSWER = struct.Struct("<QQ")
+
+Forked = Callable[[Started | ArgosyError], None]
+
+
+class Template:
+    """Forks workers of one model. Starts with the first request, and again with the next one after it has ended."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        reaper: Reaper,
+        launch: Callable[[int, int, int], Launch],
+        load: Callable[[], bytes],
+        on_line: Callable[[str, bytes], None],
+        frame_limit: int,
+        startup_timeout_s: float,
+    ) -> None:
+        """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame."""
+        self._startup_timeout_s = startup_timeout_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.gone = asyncio.Event()
+        """Set while no process runs."""
+        self.gone.set()
+        self._loop = loop
+        self._reaper = reaper
+        self._launch = launch
+        self._load = load
+        self._on_line = on_line
+        self._frame_limit = frame_limit
+        self._process: Process | None = None
+        self._channel: Channel | None = None
+        self._page: Page | None = None
+        self._socket: socket.socket | None = None
+        self._loaded = False
+        self._error: ArgosyError | None = None
+        self._next = 0
+        self._waiting: dict[int, tuple[tuple[int, ...], tuple[int, int], Forked]] = {}
+        """Number → descriptors to send (none once they were sent), read ends of the output, who asked."""
+
+    def __repr__(self) -> str:
+        return f"<Template {self._process} {'loaded' if self._loaded else 'not loaded'} {len(self._waiting)} requests>"
+
+    @property
+    def pid(self) -> int | None:
+        """The process, if it runs."""
+        return self._process.pid if self._process is not None and self._process.running else None
+
+    def fork(self, link_fd: int, page_fd: int, done: Forked) -> None:
+        """Make a worker with these descriptors, which stay the caller's. `done` is called once, later, with the worker or why there is none."""
+        try:
+            if self._process is None:
+                self._begin()
+            out_read, err_read, out_write, err_write = pipes()
+        except ArgosyError as error:
+            self._loop.call_soon(done, error)
+            return
+        self._next += 1
+        self._waiting[self._next] = ((os.dup(link_fd), os.dup(page_fd), out_write, err_write), (out_read, err_read), done)
+        if self._loaded:
+            self._ask(self._next)
+
+    def _begin(self) -> None:
+        ours, theirs = Channel.pair()
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._page = Page()
+        self._error, self._loaded = None, False
+        try:
+            started = start(self._launch(theirs.fileno(), self._page.fd, its.fileno()))
+        except ArgosyError:
+            ours.close()
+            mine.close()
+            self._page.close()
+            raise
+        finally:
+            theirs.close()
+            its.close()
+        self._process = Process(self._loop, self._reaper, started, self._exited, self._on_line)
+        self._channel = Channel(self._loop, ours, self._frame, self._lost, self._frame_limit)
+        self._socket = mine
+        mine.setblocking(False)
+        self._loop.add_reader(mine.fileno(), self._answered)
+        self.gone.clear()
+        self._channel.write(self._load())
+        if self._startup_timeout_s > 0:
+            self._timer = self._loop.call_later(self._startup_timeout_s, self._overdue)
+
+    def _overdue(self) -> None:
+        self._timer = None
+        self._error = ArgosyError(ErrorCode.LOAD_FAILED, f"the model did not load within {self._startup_timeout_s:g} s (startup_timeout_s)")
+        self.close()
+
+    def _frame(self, frame: wire.Frame) -> None:
+        if frame.kind == wire.METRIC:
+            return
+        if frame.kind != wire.LOADED:
+            raise wire.WireError(f"frame of kind {frame.kind} from a template")
+        self._disarm()
+        report = json.loads(bytes(frame.data))
+        if report.get("ok") is True:
+            self._loaded = True
+            for number in tuple(self._waiting):
+                self._ask(number)
+            return
+        code = ErrorCode.OUT_OF_MEMORY if report.get("code") == ErrorCode.OUT_OF_MEMORY else ErrorCode.LOAD_FAILED
+        detail = "\n".join(filter(None, (str(report.get("detail") or "").rstrip(), str(report.get("hint") or ""))))
+        self._error = ArgosyError(code, str(report.get("message") or "the handler gave no reason"), detail=detail)
+
+    def _ask(self, number: int) -> None:
+        descriptors, output, done = self._waiting[number]
+        assert self._socket is not None
+        try:
+            socket.send_fds(self._socket, [_REQUEST.pack(number)], descriptors)
+        except OSError as error:
+            self._lost(f"cannot be asked for a worker: {error.strerror}")
+            return
+        _close(descriptors)
+        self._waiting[number] = ((), output, done)
+
+    def _answered(self) -> None:
+        assert self._socket is not None
+        try:
+            packet = self._socket.recv(_ANSWER.size)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if len(packet) != _ANSWER.size:
+            self._lost("closed its end")
+            return
+        number, pid = _ANSWER.unpack(packet)
+        found = self._waiting.pop(number, None)
+        if found is not None:
+            _, (out_read, err_read), done = found
+            done(Started(pid, out_read, err_read))
+
+    def _lost(self, why: str) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _exited(self, status: Exit) -> None:
+        if self._channel is not None:
+            self._channel.drain()
+        error = self._error or ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloads the model {status}")
+        self._put_away()
+        waiting, self._waiting = self._waiting, {}
+        for descriptors, output, done in waiting.values():
+            _close((*descriptors, *output))
+            done(error)
+        if self._process is None:
+            self.gone.set()
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _put_away(self) -> None:
+        self._disarm()
+        self._process = None
+        self._loaded = False
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+        if self._socket is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+        if self._page is not None:
+            self._page.close()
+            self._page = None
+
+    def close(self) -> None:
+        """End the process; the workers go on. Requests that wait are refused when it has ended."""
+        if self._process is not None:
+            self._process.kill()
+
+
+def _close(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)

@@ -1,0 +1,84 @@
+"""The template of a preloaded model: the process that has loaded it, and forks a worker whenever the server asks for one.
+
+A request is a packet with a number (u64) and four descriptors: link, page, stdout, stderr. The answer is the number and the pid of the worker.
+A worker is forked twice and so becomes a child of the server, which adopts orphans.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import mmap
+import os
+import socket
+import struct
+import time
+from typing import List, Optional, Tuple
+
+from argosy import wire
+from argosy.worker import process
+from argosy.worker.link import Link
+from argosy.worker.loop import Worker
+
+REQUEST = struct.Struct("<Q")
+ANSWER = struct.Struct("<QQ")
+DESCRIPTORS = 4
+_ADOPTION_S = 5.0
+
+
+def receive(sock: socket.socket) -> Optional[Tuple[int, List[int]]]:
+    """The next request; None when the server is gone."""
+    room = socket.CMSG_SPACE(DESCRIPTORS * array.array("i").itemsize)
+    data, ancillary, _, _ = sock.recvmsg(REQUEST.size, room)
+    descriptors = array.array("i")
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    if len(data) != REQUEST.size or len(descriptors) != DESCRIPTORS:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
+    return REQUEST.unpack(data)[0], list(descriptors)
+
+
+def serve(worker: Worker, sock: socket.socket) -> int:
+    """Fork workers until the server is gone. Returns in the template, and in every worker when that has ended: the exit status."""
+    gc.collect()
+    gc.freeze()  # the collector must not write into pages that all workers share
+    while True:
+        request = receive(sock)
+        if request is None:
+            return 0
+        number, descriptors = request
+        middle = os.fork()
+        if middle == 0:
+            if os.fork():
+                os._exit(0)
+            return _become(worker, sock, number, descriptors)
+        os.waitpid(middle, 0)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[int]) -> int:
+    """Be a worker of the server from now on."""
+    link_fd, page_fd, out, err = descriptors
+    os.setsid()
+    _wait_for_adoption()
+    process.die_with_parent(link_fd)
+    for source, target in ((out, 1), (err, 2)):
+        os.dup2(source, target)
+        os.close(source)
+    link = Link(socket.socket(fileno=link_fd), memoryview(mmap.mmap(page_fd, wire.PAGE_SIZE + wire.OUTBOX_SIZE)))
+    os.register_at_fork(after_in_child=link.abandon)
+    sock.send(ANSWER.pack(number, os.getpid()))
+    sock.close()
+    return worker.adopt(link)
+
+
+def _wait_for_adoption() -> None:
+    """Wait until the process in the middle has gone: only then is the server our parent, and its death ours."""
+    middle = os.getppid()
+    deadline = time.monotonic() + _ADOPTION_S
+    while os.getppid() == middle and time.monotonic() < deadline:
+        time.sleep(0.0005)  # there is nothing to wait on: a grandchild is not told
