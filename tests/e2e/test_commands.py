@@ -182,3 +182,16 @@ def test_serve_says_why_a_handler_does_not_load(site: Site) -> None:
         process.kill()
         process.communicate()
     assert process.returncode == 0
+
+
+def test_a_reader_that_has_gone_does_not_end_the_server(site: Site) -> None:
+    """Standard output is closed before the server has started; it serves all the same, and the launcher returns 0."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        argv = [str(BIN / "multi-model-server"), "--start", "--model-store", "store"]
+        done = subprocess.run(argv, cwd=site.folder, env=site.environ, stdout=writer, timeout=60, check=False)
+    finally:
+        os.close(writer)
+    assert done.returncode == 0
+    assert site.get("/ping")[0] == 200

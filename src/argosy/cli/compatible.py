@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
@@ -30,9 +31,9 @@ def mxnet_model_server() -> None:
 
 
 def say(line: str) -> None:
-    """Print a line at once, also into a pipe."""
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    """Print a line at once, also into a pipe; a reader that has gone is no reason to fail."""
+    with contextlib.suppress(OSError):
+        os.write(1, f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -68,7 +69,9 @@ def serve(
     config = loaded.config
 
     def started(status: ServerStatus) -> None:
-        _show(status, loaded)
+        # a reader that has gone is no reason to end
+        with contextlib.suppress(OSError):
+            _show(status, loaded)
 
     if not names:
         return server()(config, targets=config.start_targets, on_ready=started)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from argosy import __version__
 from argosy.cli import daemon
 from argosy.cli.banner import Run, ServerStatus, load_server
 from argosy.cli.compatible import say
-from argosy.config import Config, Loaded, load_config, read_host
+from argosy.config import Host, Loaded, load_config, read_host
+from argosy.config.reference import show
 from argosy.errors import ArgosyError, ErrorCode
 
 
@@ -27,25 +30,29 @@ def main(argv: Sequence[str]) -> None:
 
 def serve(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, server: Callable[[], Run]) -> int:
     """Serve until the end and return the exit status; 1 and one line on standard output when it cannot start."""
+    host = read_host()
     try:
-        loaded = _load(argv, environ, cwd)
-        return _run_claimed(loaded, daemon.pid_file(environ, cwd), environ, server())
+        loaded = _load(argv, environ, cwd, host)
     except ArgosyError as error:
-        say(f"Invalid configuration: {error.message}" if error.code is ErrorCode.INVALID_CONFIG else f"Model server cannot start: {error.message}")
-        return 1
+        return _refuse(error)
+    try:
+        return _run_claimed(loaded, report(loaded, cwd, host), daemon.pid_file(environ, cwd), environ, server())
+    except ArgosyError as error:
+        for warning in loaded.warnings:
+            say(f"Warning: {warning}")
+        return _refuse(error)
 
 
-def _load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path) -> Loaded:
-    """The configuration; what the operator should know is printed."""
+def _refuse(error: ArgosyError) -> int:
+    say(f"Invalid configuration: {error.message}" if error.code is ErrorCode.INVALID_CONFIG else f"Model server cannot start: {error.message}")
+    return 1
+
+
+def _load(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, host: Host) -> Loaded:
     asked = _parser().parse_args(argv)
     flags = {"model_store": asked.store, "load_models": ",".join(asked.models) if asked.models else None}
     seen = {name: value for name, value in environ.items() if name != daemon.READY_FD}
-    loaded = load_config({name: text for name, text in flags.items() if text}, seen, cwd, config_file=asked.config, host=read_host())
-    for warning in loaded.warnings:
-        say(f"Warning: {warning}")
-    for note in loaded.notes:
-        say(f"Note: {note}")
-    return loaded
+    return load_config({name: text for name, text in flags.items() if text}, seen, cwd, config_file=asked.config, host=host)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,7 +64,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run_claimed(loaded: Loaded, path: Path, environ: Mapping[str, str], run: Run) -> int:
+def report(loaded: Loaded, cwd: Path, host: Host) -> str:
+    """What the log says about the server when it has started, under the labels that Multi Model Server used."""
+    config = loaded.config
+    rows = {
+        "Current directory": cwd, "Temp directory": config.temp_dir, "Number of CPUs": f"{host.processors} ({host.processors_reason})",
+        "Python executable": sys.executable, "Config file": loaded.file, "Inference address": config.inference_address,
+        "Management address": config.management_address, "Model Store": config.model_store, "Initial Models": config.load_models,
+        "Log dir": config.log_location, "Metrics dir": config.metrics_location, "Default workers per model": config.default_workers_per_model,
+        "Blacklist Regex": config.blacklist_env_vars, "Maximum Response Size": config.max_response_size,
+        "Maximum Request Size": config.max_request_size, "Preload model": config.preload_model,
+    }
+    return "\n".join([f"Argosy {__version__}", *(f"{label}: {'N/A' if value is None else show(value)}" for label, value in rows.items())])
+
+
+def _run_claimed(loaded: Loaded, text: str, path: Path, environ: Mapping[str, str], run: Run) -> int:
     try:
         claimed = daemon.claim(path)
     except OSError as error:
@@ -65,15 +86,23 @@ def _run_claimed(loaded: Loaded, path: Path, environ: Mapping[str, str], run: Ru
     if not claimed:
         raise ArgosyError(ErrorCode.CONFLICT, f"another server has just been started: {path}")
     try:
-        return _run(loaded.config, environ, run)
+        return _run(loaded, text, environ, run)
     finally:
         daemon.release(path)
 
 
-def _run(config: Config, environ: Mapping[str, str], run: Run) -> int:
+def _run(loaded: Loaded, text: str, environ: Mapping[str, str], run: Run) -> int:
+    log = logging.getLogger("argosy.config")
+
     def started(status: ServerStatus) -> None:
+        # the files of the log are open only now
+        log.info("%s", text)
+        for warning in loaded.warnings:
+            log.warning("%s", warning)
+        for note in loaded.notes:
+            log.info("%s", note)
         say("Model server started.")
         daemon.tell_launcher(environ)
 
     # without targets the models of the configuration are loaded, and nobody waits for them to say that the server listens
-    return run(config, targets=(), on_ready=started)
+    return run(loaded.config, targets=(), on_ready=started)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 
@@ -20,41 +21,44 @@ def serve(folder: Path, server: FakeServer, *argv: str, **env: str) -> int:
     return server_process.serve(list(argv), {"TMPDIR": str(folder), **env}, folder, lambda: server)
 
 
-def test_a_bad_configuration_ends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_bad_configuration_ends_it(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """One line on standard output, status 1, no pid file."""
     (tmp_path / "config.properties").write_text("job_queue_size=x\n")
     assert serve(tmp_path, FakeServer()) == 1
-    assert capsys.readouterr().out.startswith('Invalid configuration: For input string: "x"')
+    assert capfd.readouterr().out.startswith('Invalid configuration: For input string: "x"')
     assert not (tmp_path / ".model_server.pid").exists()
 
 
 @pytest.mark.parametrize(("code", "text"), [
     (ErrorCode.INVALID_CONFIG, "Invalid configuration: port taken"), (ErrorCode.INTERNAL, "Model server cannot start: port taken"),
 ])
-def test_a_server_that_cannot_start(tmp_path: Path, capsys: pytest.CaptureFixture[str], code: ErrorCode, text: str) -> None:
-    """The pid file goes again."""
+def test_a_server_that_cannot_start(tmp_path: Path, capfd: pytest.CaptureFixture[str], code: ErrorCode, text: str) -> None:
+    """The pid file goes again; probable mistakes are told, since they may be the reason."""
+    (tmp_path / "config.properties").write_text("port=1\n")
     assert serve(tmp_path, FakeServer(error=ArgosyError(code, "port taken"))) == 1
-    assert text in capsys.readouterr().out
+    shown = capfd.readouterr().out
+    assert text in shown
+    assert "Warning: unknown setting port" in shown
     assert not (tmp_path / ".model_server.pid").exists()
 
 
-def test_two_starts_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_starts_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The second finds the pid file of the first and does not touch it."""
     (tmp_path / ".model_server.pid").write_text("1")
     server = FakeServer()
     assert serve(tmp_path, server) == 1
-    assert "another server" in capsys.readouterr().out
+    assert "another server" in capfd.readouterr().out
     assert (tmp_path / ".model_server.pid").read_text() == "1"
     assert server.config is None
 
 
-def test_a_folder_without_room_for_the_pid_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_room_for_the_pid_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The reason is told."""
     assert server_process.serve([], {"TMPDIR": "/proc"}, tmp_path, FakeServer) == 1
-    assert "Cannot write the pid file /proc/.model_server.pid" in capsys.readouterr().out
+    assert "Cannot write the pid file /proc/.model_server.pid" in capfd.readouterr().out
 
 
-def test_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_start(tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
     """The flags reach the configuration; `Model server started.` is a line of its own; the exit status is the server's."""
     (tmp_path / "my.properties").write_text("job_queue_size=7\nload_models=z\nvmargs=x\njob_queue=1\n")
     seen = []
@@ -62,6 +66,7 @@ def test_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def while_running() -> None:
         seen.append((tmp_path / ".model_server.pid").read_text())
 
+    caplog.set_level(logging.INFO)
     server = FakeServer(result=3, while_running=while_running)
     assert serve(tmp_path, server, "--python", "p", "-f", "my.properties", "-s", str(tmp_path), "-m", "a", "b=c") == 3
     assert server.config is not None
@@ -70,10 +75,12 @@ def test_a_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert server.targets == []
     assert seen == [str(os.getpid())]
     assert not (tmp_path / ".model_server.pid").exists()
-    lines = capsys.readouterr().out.splitlines()
-    assert "Model server started." in lines
-    assert any(line.startswith("Warning: unknown setting job_queue ") for line in lines)
-    assert any(line.startswith("Note: response timeout") for line in lines)
+    assert capfd.readouterr().out == "Model server started.\n"
+    report, warning, *notes = caplog.messages
+    assert f"Model Store: {tmp_path}" in report
+    assert "Initial Models: a,b=c" in report
+    assert warning.startswith("unknown setting job_queue ")
+    assert notes[0].startswith("response timeout")
 
 
 def test_the_launcher_is_told(tmp_path: Path) -> None:
