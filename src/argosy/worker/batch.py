@@ -52,8 +52,10 @@ class Batches:
         for job in jobs:
             try:
                 data.append(self._entry.prepare(self._inputs, job))
-            except InvalidInput as error:
-                self._link.fail(job.seq, ErrorCode.INVALID_REQUEST, str(error))
+            except wire.WireError:
+                raise
+            except Exception as error:  # noqa: BLE001  the job boundary: a dataclass of the model's may raise anything, and memory may run out
+                self._fail(job.seq, error, 0)
             else:
                 ready.append(job)
         if len(ready) < len(jobs):
@@ -77,8 +79,14 @@ class Batches:
         self._answer(requests, results, busy_us if busy_us < _MAX_MICROSECONDS else _MAX_MICROSECONDS)
         metrics = self._context._metrics
         if metrics is not self._make_metrics:
-            link.add_metrics(meters.lines(metrics))
+            self._add_metrics(metrics)
         link.publish(now)
+
+    def _add_metrics(self, metrics: Any) -> None:
+        try:
+            self._link.add_metrics(meters.lines(metrics))
+        except Exception as error:  # noqa: BLE001  a value of the model's own class may raise; the answers matter more
+            sys.stderr.write("the metrics of a batch are lost: {}\n".format(tracebacks.one_line(error)))
 
     def _call(self, requests: List[JobRequest], data: List[Any]) -> List[Any]:
         """The results of the handler, one for each request. Raises what it raises, and `ArgosyError` BAD_OUTPUT."""
@@ -128,6 +136,10 @@ class Batches:
                     link.answer(request.job.seq, status, body, busy_us, phrase, headers)
             except ArgosyError as error:
                 self._fail(request.job.seq, error, busy_us)
+            except (LinkClosed, wire.WireError):
+                raise
+            except Exception as error:  # noqa: BLE001  the job boundary: what was returned or set is the model's own class and may raise anything
+                self._fail(request.job.seq, error if isinstance(error, MemoryError) else outputs.unserialisable(error), busy_us)
 
     def _head(self, request: JobRequest) -> Head:
         """Status, phrase and header block; the blocks are remembered, since most answers carry the same."""
@@ -154,7 +166,7 @@ class Batches:
         elif isinstance(error, PredictionException):
             self._fail_chosen(seq, error, busy_us)
         elif isinstance(error, InvalidInput):
-            self._link.fail(seq, ErrorCode.INVALID_REQUEST, str(error), busy_us=busy_us)
+            self._link.fail(seq, ErrorCode.INVALID_REQUEST, tracebacks.words(error), busy_us=busy_us)
         else:
             detail = tracebacks.text(error)
             sys.stderr.write(detail)
@@ -173,4 +185,4 @@ class Batches:
         if status == 200:
             self._link.answer(seq, 200, b"error", busy_us)
         else:
-            self._link.fail(seq, ErrorCode.HANDLER_STATUS, str(error.message), status=status, busy_us=busy_us)
+            self._link.fail(seq, ErrorCode.HANDLER_STATUS, tracebacks.words(error.message), status=status, busy_us=busy_us)

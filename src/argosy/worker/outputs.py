@@ -10,6 +10,7 @@ from typing import Any, Dict, Tuple
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.worker.tracebacks import one_line, words
 
 NOT_A_LIST = "Invalid model predict output"
 WRONG_LENGTH = "number of batch response mismatched"
@@ -33,7 +34,7 @@ def encode_body(item: Any) -> wire.Buffer:
 
 def unserialisable(error: Exception) -> ArgosyError:
     """The failure of a result that cannot become JSON."""
-    return ArgosyError(ErrorCode.BAD_OUTPUT, UNSERIALISABLE, detail="{}: {}".format(type(error).__name__, error))
+    return ArgosyError(ErrorCode.BAD_OUTPUT, UNSERIALISABLE, detail=one_line(error))
 
 
 def as_json(item: Any) -> Any:
@@ -57,7 +58,7 @@ def check_status(code: Any) -> int:
     except (TypeError, ValueError):
         number = 0
     if not 100 <= number <= 999:
-        raise ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response status that is not a number of 100 to 999: {:.80}".format(repr(code)))
+        raise ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response status that is not a number of 100 to 999: {:.80}".format(words(code)))
     return number
 
 
@@ -73,7 +74,7 @@ def check_headers(headers: Dict[Any, Any]) -> bytes:
     """Response headers as a header block. Numbers and bytes become text. Raises `ArgosyError` BAD_OUTPUT for what HTTP cannot carry."""
     pairs = []
     for key, value in headers.items():
-        name, text = _text(key, "header name"), _text(value, "value of the header {:.40}".format(str(key)))
+        name, text = _text(key, "header name"), _text(value, "value of the header {:.40}".format(words(key)))
         if not _TOKEN.match(name):
             raise ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response header with an impossible name: {:.80}".format(repr(name)))
         if _BREAKS.search(text):

@@ -14,9 +14,17 @@ def _is_foreign(filename: str) -> bool:
     return not filename.startswith(_OWN) and not filename.startswith("<frozen importlib")
 
 
+def words(thing: object) -> str:
+    """The text of an exception or of anything else; also when making it raises."""
+    try:
+        return str(thing)
+    except Exception:  # noqa: BLE001  the model's own __str__
+        return "<{} without text>".format(type(thing).__name__)
+
+
 def one_line(error: BaseException) -> str:
     """Type and text of an exception in one line of at most 500 characters."""
-    text = " ".join(str(error).split())
+    text = " ".join(words(error).split())
     name = type(error).__name__
     return "{}: {}".format(name, text)[:500] if text else name
 

@@ -404,3 +404,51 @@ def test_arena_body_outside_the_arena_breaks_the_link(model: WriteModel) -> None
     """The server would be mad; the worker ends."""
     status, _ = run_worker(load_frame(model(ECHO), "svc"), jobs_frame(job_record(7, arena=(2, 30))), arena=memoryview(b"__abc__"))
     assert status == 3
+
+
+WILD = """
+class Wild:
+    def raising(self, *_):
+        raise RuntimeError("wild")
+    __repr__ = __str__ = __eq__ = __hash__ = __bool__ = __len__ = raising
+
+class WildError(Exception):
+    def __str__(self):
+        raise RuntimeError("wild")
+
+class WildDict(dict):
+    def items(self):
+        raise MemoryError
+
+def handle(data, context):
+    if data is None:
+        return None
+    {0}
+    return ["fine"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("context.set_response_status(Wild())", ErrorCode.BAD_OUTPUT),
+        ("context.set_response_status(200, Wild())", ErrorCode.BAD_OUTPUT),
+        ("context.set_response_header(0, 'x', Wild())", ErrorCode.BAD_OUTPUT),
+        ("context.set_response_header(0, '\\ud800', 'x')", ErrorCode.BAD_OUTPUT),
+        ("context.set_response_header(0, 'x', '\\ud800')", ErrorCode.BAD_OUTPUT),
+        ("raise WildError", ErrorCode.HANDLER_FAILED),
+        ("return [WildError()]", ErrorCode.HANDLER_FAILED),
+        ("return [Wild()]", ErrorCode.BAD_OUTPUT),
+        ("return [WildDict(a=1)]", ErrorCode.OUT_OF_MEMORY),
+        ("return [10**5000]", ErrorCode.BAD_OUTPUT),
+        ("context.metrics.add_time('t', Wild())", 0),
+        ("context.metrics.store = 5", 0),
+        ("context.metrics = None", 0),
+        ("context.request_processor = None", 0),
+    ],
+)
+def test_nothing_that_a_handler_does_with_its_context_kills_the_worker(model: WriteModel, statement: str, code: int) -> None:
+    """Its own classes may raise wherever they are looked at; the next job is served."""
+    folder = model(WILD.replace("{0}", "if data[0]['body'] == b'wild':\n        " + statement))
+    outcome = ask(folder, job_record(1, b"wild"), job_record(2))
+    assert [(answer.seq, answer.code) for answer in outcome.answers] == [(1, code), (2, 0)]

@@ -297,3 +297,21 @@ def test_signature_that_cannot_be_served_is_refused_at_load(model: WriteModel, s
     loaded = run(model(HEAD + source)).loaded
     assert (loaded["ok"], loaded["code"]) == (False, ErrorCode.INVALID_MODEL)
     assert words in loaded["message"]
+
+
+@pytest.mark.parametrize(("raised", "code"), [("RuntimeError('x')", ErrorCode.HANDLER_FAILED), ("MemoryError", ErrorCode.OUT_OF_MEMORY)])
+def test_input_class_that_raises_fails_its_request_alone(model: WriteModel, raised: str, code: ErrorCode) -> None:
+    """A dataclass may do anything when it is made."""
+    source = f"""
+@dataclasses.dataclass
+class Wild:
+    wild: bool
+    def __post_init__(self):
+        if self.wild:
+            raise {raised}
+
+def predict(x: Wild):
+    return "fine"
+"""
+    records = [job_record(seq, body, JSON) for seq, body in ((1, b'{"wild": true}'), (2, b'{"wild": false}'))]
+    assert {answer.seq: answer.code for answer in run(model(HEAD + source), *records).answers} == {1: code, 2: 0}
