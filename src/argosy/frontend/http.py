@@ -123,13 +123,16 @@ class Connection(asyncio.BufferedProtocol):
         self._next()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to receive: the slot of a large body, else the buffer that all connections share."""
+        """Where to receive: the slot of a large body, else the buffer that all connections share.
+
+        Of that only the beginning as long as no head was read: what comes along of a large body has to be copied twice.
+        """
         if self._body_left:
             reading = self._reading
             assert reading is not None
             assert reading.slot is not None
             return reading.slot.view[reading.received :]
-        return self.site.receive
+        return self.site.receive if self._reading is not None else self.site.receive_head
 
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were received."""

@@ -17,6 +17,7 @@ from argosy.protocols.endpoint import Call, Dialect, HttpReply, Predict
 
 _ROUTES = 1024
 _RECEIVE = 256 * 1024
+_RECEIVE_HEAD = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +152,14 @@ class Site:
     """Whether replies need more than the usual headers. Follows from `cors` and `draining`."""
     receive: memoryview = field(default_factory=lambda: memoryview(bytearray(_RECEIVE)))
     """Where every connection receives: what arrives is parsed before the next read."""
+    receive_head: memoryview = field(init=False)
+    """The beginning of `receive`."""
     _routes: dict[tuple[bytes, bytes], Plan] = field(default_factory=dict)
     _generation: int = -1
 
     def __post_init__(self) -> None:
         self.is_special = bool(self.cors)
+        self.receive_head = self.receive[:_RECEIVE_HEAD]
 
     def drain(self) -> None:
         """The server stops."""
