@@ -285,10 +285,10 @@ class RunningServer:
         """A connection of one's own."""
         return http.client.HTTPConnection("127.0.0.1", self.management if management else self.inference, timeout=timeout_s)
 
-    def predict(self, model: str, body: str | bytes, timeout_s: float = 60.0) -> Reply:
-        """One prediction on a connection of its own."""
+    def predict(self, model: str, body: str | bytes, timeout_s: float = 60.0, kind: str = "text/plain") -> Reply:
+        """One prediction on a connection of its own; `kind` is the content type."""
         with contextlib.closing(self.connect(timeout_s)) as connection:
-            return ask(connection, model, body)
+            return ask(connection, model, body, kind)
 
     def manage(self, method: str, path: str, timeout_s: float = 60.0) -> Reply:
         """One management request."""
@@ -319,10 +319,10 @@ class RunningServer:
         return [worker["pid"] for worker in self.describe(name)["workers"] if worker["pid"]]
 
     @contextlib.contextmanager
-    def clients(self, count: int) -> Iterator[Callable[[str, str], Future[Reply]]]:
+    def clients(self, count: int, kind: str = "text/plain") -> Iterator[Callable[[str, str], Future[Reply]]]:
         """So many clients at once; gives a function that starts a prediction."""
         with ThreadPoolExecutor(count) as pool:
-            yield lambda model, body: pool.submit(self.predict, model, body)
+            yield lambda model, body: pool.submit(self.predict, model, body, 60.0, kind)
 
     # -- the process -------------------------------------------------------------------------------------------------
 
@@ -366,9 +366,9 @@ def begun(server: RunningServer) -> list[str]:
     return (server.folder / "begun").read_text().splitlines()
 
 
-def ask(connection: http.client.HTTPConnection, model: str, body: str | bytes) -> Reply:
+def ask(connection: http.client.HTTPConnection, model: str, body: str | bytes, kind: str = "text/plain") -> Reply:
     """One prediction on a connection that stays."""
-    connection.request("POST", f"/predictions/{model}", body, {"content-type": "text/plain"})
+    connection.request("POST", f"/predictions/{model}", body, {"content-type": kind})
     return _reply(connection)
 
 
