@@ -214,6 +214,57 @@ def test_waiting_upload_behind_a_request(make_site: MakeSite) -> None:
     assert [reply.body for reply in second.replies()] == [b"small", b"two"]
 
 
+def test_waiting_upload_that_came_with_its_head(make_site: MakeSite) -> None:
+    """A body that has come whole needs not wait any more."""
+    site = make_site(model=FakeModel(), budget_bytes=1000, limits=Limits(arena_bytes=10))
+    site.client().send(post(b"1" * 1000))
+    site.client().send(post(b"2" * 500))
+    assert site.model.bodies == [b"1" * 1000, b"2" * 500]
+    assert repr(site.budget) == "<Budget 1000 of 1000 bytes, 0 waiting>"
+    for _ in range(2):
+        site.model.answer(Response(200, b""))
+
+
+def test_waiting_upload_of_a_call(make_site: MakeSite) -> None:
+    """Bodies for the server itself wait like any other."""
+    site = make_site(model=FakeModel(), budget_bytes=300_000)
+    site.client().send(post(b"1" * 250_000))
+    client = site.client().send(b"POST /show HTTP/1.1\r\n" + HOST + b"Content-Length: 100000\r\n\r\n").send(b"x" * 100_000)
+    assert client.raw == b""
+    site.model.answer(Response(200, b""))
+    assert client.pump().reply().body == b"x" * 100_000
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_upload_that_waits_for_its_own_connection(make_site: MakeSite, keep: bool) -> None:
+    """The memory that an upload waits for may be held by the request before it: then it is invited behind that one's reply, if there is a next."""
+    site = make_site(model=FakeModel(), budget_bytes=300_000)
+    client = site.client().send(post(b"1" * 250_000) + post(b"2") + POST + b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n")
+    assert repr(site.budget) == "<Budget 250000 of 300000 bytes, 1 waiting>"
+    site.model.answer(Response(200 if keep else 500, b"one"))
+    if not keep:
+        assert [reply.status for reply in client.pump().replies()] == [500]
+        assert len(site.model.bodies) == 1
+        return
+    client.pump()
+    site.model.answer(Response(200, b"two"))
+    assert [reply.status for reply in client.pump().replies()] == [200, 200, 100]
+    client.send(b"3" * 100_000)
+    site.model.answer(Response(200, b"three"))
+    assert client.reply().body == b"three"
+
+
+def test_upload_that_waits_for_the_request_before_it(make_site: MakeSite) -> None:
+    """The same without a request between them."""
+    site = make_site(model=FakeModel(), budget_bytes=300_000)
+    client = site.client().send(post(b"1" * 250_000) + POST + b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n")
+    site.model.answer(Response(200, b"one"))
+    assert [reply.status for reply in client.pump().replies()] == [200, 100]
+    client.send(b"2" * 100_000)
+    site.model.answer(Response(200, b"two"))
+    assert client.reply().body == b"two"
+
+
 def test_client_that_leaves_while_it_waits(make_site: MakeSite) -> None:
     """Its place in the line goes to the next one."""
     site = make_site(model=FakeModel(), budget_bytes=300_000)

@@ -10,7 +10,7 @@ import pytest
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.site import Limits
 from argosy.messages import Response
-from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
+from argosy.protocols.endpoint import Action, Call, HttpReply, HttpRequest
 from argosy.testing.http import FakeDialect, FakeModel, FakeSite
 
 from .conftest import MakeSite
@@ -422,3 +422,50 @@ def test_bug_behind_a_prediction(make_site: MakeSite, caplog: pytest.LogCaptureF
     site = make_site(model=FakeModel(handler=fail))
     assert site.client().send(post(b"1")).reply().status == 500
     assert "RuntimeError: bug" in caplog.text
+
+
+def test_form_without_a_boundary_is_a_body(make_site: MakeSite) -> None:
+    """A multipart body that cannot be taken apart stays one input."""
+    site = make_site(model=FakeModel())
+    site.client().send(post(b"abc", b"Content-Type: multipart/form-data"))
+    assert (site.model.bodies, list(site.model.jobs[0].parts)) == ([b"abc"], [])
+    site.model.answer(Response(200, b""))
+
+
+def test_server_without_an_access_log(site: FakeSite) -> None:
+    """Replies need no log."""
+    site.site.access = None
+    assert site.client().send(PING).reply().status == 200
+
+
+def test_bug_behind_a_path(make_site: MakeSite, caplog: pytest.LogCaptureFixture) -> None:
+    """An unforeseen failure while a path is looked up is answered with 500 in its turn."""
+
+    class Broken(FakeDialect):
+        def route(self, method: str, path: str, query: str) -> Action:
+            raise RuntimeError("bug") if path == "/bug" else LookupError
+
+    site = make_site(dialect=Broken())
+    assert site.client().send(PING.replace(b"/ping", b"/bug")).reply().status == 500
+    assert "RuntimeError: bug" in caplog.text
+
+
+@pytest.mark.parametrize(("data", "status", "type"), [
+    (b"GET /ping HTTP/1.1\r\n\r\n", 400, "BadRequestException"),
+    (b"GET /ping HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "BadRequestException"),
+    (b"GET /ping HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400, "BadRequestException"),
+    (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 405, "MethodNotAllowedException"),
+    (POST + b"Expect: magic\r\nContent-Length: 0\r\n\r\n", 417, "ExpectationFailedException"),
+    (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "NotImplementedException"),
+    (POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "BadRequestException"),
+    (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501, "NotImplementedException"),
+    (b"GET /ping HTTP/2.0\r\nHost: a\r\n\r\n", 505, "HttpVersionNotSupportedException"),
+    (b"GET /ping\r\n\r\n", 505, "HttpVersionNotSupportedException"),
+    (b"GET /ping HTTP/1.1\r\nHost a\r\n\r\n", 400, "BadRequestException"),
+])  # fmt: skip
+def test_refusals(site: FakeSite, data: bytes, status: int, type: str) -> None:
+    """Each reason to refuse a head has its status and type, and ends the connection."""
+    client = site.client().send(data, PING)
+    reply = client.reply()
+    assert (reply.status, json.loads(reply.body)["type"], reply.header("connection")) == (status, type, "close")
+    assert not client.is_open

@@ -343,7 +343,8 @@ class Connection(asyncio.BufferedProtocol):
         self._place(reading)
         if reading.slot is not None:
             self._body_left = len(reading.slot.view) - reading.received
-        self._next()
+        if not reading.uninvited:  # else reading goes on when it is its turn
+            self._next()
 
     def _give_up_waiting(self) -> None:
         if self._budget_wait:
@@ -396,8 +397,6 @@ class Connection(asyncio.BufferedProtocol):
         now = site.loop.time()
         if site.access is not None:
             site.access((now, self.peer, exchange.head, status, exchange.started))
-        if exchange.reserved or exchange.slot is not None:
-            exchange.free()
         exchange.request = None  # it refers to the exchange, and a cycle would have to wait for the garbage collector
         self.exchange = None
         self._since = now
@@ -405,6 +404,8 @@ class Connection(asyncio.BufferedProtocol):
             self._end()
         elif self._waiting or self._reading_paused:
             self._next()
+        if exchange.reserved or exchange.slot is not None:
+            exchange.free()  # last, for the memory may go to the next request of this very connection
 
     def _next(self) -> None:
         """Start the next request, if it is its turn."""
