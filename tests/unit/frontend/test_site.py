@@ -1,0 +1,81 @@
+"""What connections share: memory, counters, ids and the way from a target to a plan."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from argosy.errors import ArgosyError
+from argosy.frontend.site import Budget, HttpCounters, RequestIds, split_target
+from argosy.testing.http import FakeModel, FakeSite
+
+
+def test_budget_is_given_in_turn() -> None:
+    """Who waits first is served first, even when a later and smaller wish would fit; who gives up lets the next ones through."""
+    budget, granted = Budget(100), list[str]()
+    first, second, third = (lambda: granted.append("first")), (lambda: granted.append("second")), (lambda: granted.append("third"))
+    assert budget.take(80)
+    budget.wait(50, first)
+    budget.wait(10, second)
+    budget.wait(95, third)
+    assert not budget.take(1)
+    assert repr(budget) == "<Budget 80 of 100 bytes, 3 waiting>"
+    budget.give_up(first)
+    assert (granted, budget.used) == (["second"], 90)
+    budget.give_back(80)
+    assert granted == ["second"]
+    budget.give_back(10)
+    assert (granted, budget.used) == (["second", "third"], 95)
+    budget.give_back(95)
+    assert budget.take(100)
+    assert not budget.take(1)
+
+
+def test_counters_of_replies() -> None:
+    """Each status counts in its class."""
+    counters = HttpCounters()
+    for status in (101, 200, 299, 300, 404, 499, 500, 999):
+        counters.count(status)
+    assert (counters.informational, counters.successful, counters.redirected, counters.client_errors, counters.server_errors) == (1, 2, 1, 2, 2)
+
+
+def test_request_ids() -> None:
+    """Ids have the form of a random UUID, and two servers do not give the same."""
+    ids, others = RequestIds(), RequestIds()
+    found = {ids.fresh() for _ in range(1000)} | {others.fresh() for _ in range(1000)}
+    assert len(found) == 2000
+    assert all(re.fullmatch(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", id) for id in found)
+
+
+@pytest.mark.parametrize(("target", "path", "query"), [
+    (b"/", "/", ""), (b"/a%20b/%C3%A9?x=%20&y", "/a b/é", "x=%20&y"), (b"/a?b?c", "/a", "b?c"), (b"*", "*", ""), (b"http://h", "/", ""),
+    (b"HTTPS://u:p@h:1/a/b?c", "/a/b", "c"), (b"/%2e%2e/%252e", "/../%2e", ""), (b"/a+b", "/a+b", ""), (b"//h/a", "//h/a", ""), (b"http://h?a/b", "/", "a/b"),
+])  # fmt: skip
+def test_split_target(target: bytes, path: str, query: str) -> None:
+    """The path is decoded once, the query not at all; scheme and host of an absolute target do not matter."""
+    assert split_target(target) == (path, query)
+
+
+@pytest.mark.parametrize("target", [b"", b"a", b"ftp://h/a", b"h:80", b"/%", b"/%4", b"/%4g", b"/%zz", b"/a%20%", b"/%ff", b"/%c3%28", b"**", b"?a"])
+def test_split_target_refuses(target: bytes) -> None:
+    """What is no path, or is spelled wrongly, is the client's fault."""
+    with pytest.raises(ArgosyError) as caught:
+        split_target(target)
+    assert caught.value.code.name == "INVALID_REQUEST"
+
+
+def test_plans_are_bounded() -> None:
+    """Plans of predictions are kept until the models change, but not without end, and failures never."""
+    site = FakeSite(model=FakeModel(arena_size=0))
+    first = site.site.plan(b"POST", b"/invoke/echo?a=1")
+    assert first.with_query
+    assert site.site.plan(b"POST", b"/invoke/echo?a=1") is first
+    assert not site.site.plan(b"POST", b"/invoke/echo").with_query
+    for number in range(3000):
+        site.site.plan(b"POST", b"/invoke/echo?%d" % number)
+        site.site.plan(b"POST", b"/invoke/no%d" % number)
+    assert len(site.site._routes) == 1024
+    site.registry.add(FakeModel("two", arena_size=0))
+    assert site.site.plan(b"POST", b"/invoke/echo?a=1") is not first
+    assert len(site.site._routes) == 1
