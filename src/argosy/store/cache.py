@@ -60,8 +60,8 @@ class Cache:
     def __init__(self, root: Path, limits: Limits | None = None) -> None:
         """Make `root` (mode 0700) if needed. Raises `ArgosyError` INVALID_CONFIG when it is not a private folder of this user."""
         self._limits = limits or Limits()
-        _make_private(root)
-        with _locked(root / _LOCK):
+        self._root = root
+        with _locked(root):
             _remove_leftovers(root)
             self._home = root / f"server-{os.getpid()}-{secrets.token_hex(4)}"
             self._home.mkdir(mode=0o700)
@@ -78,17 +78,25 @@ class Cache:
         return f"<Cache {self._home}: {len(self._entries)} archives, {users} users>"
 
     def close(self) -> None:
-        """Delete everything. No `Location` of this cache may be in use; unpacking that is under way fails soon and is waited for."""
+        """Delete everything, the root too unless another server uses it.
+
+        No `Location` of this cache may be in use. Unpacking that is under way fails soon and is waited for.
+        """
         self._closed.set()
         with self._lock:
             entries = list(self._entries.values())
         for entry in entries:
             with entry.unpacking:
                 pass  # whoever held it has stopped, whoever comes later sees that the cache is closed
-        shutil.rmtree(self._home, ignore_errors=True)
-        if self._lock_file is not None:
+        if self._lock_file is None:
+            return
+        with _locked(self._root):
+            shutil.rmtree(self._home, ignore_errors=True)
             os.close(self._lock_file)
             self._lock_file = None
+            if [path.name for path in self._root.iterdir()] == [_LOCK]:
+                (self._root / _LOCK).unlink()
+                self._root.rmdir()
 
     def unpacked(self, archive: BinaryIO, label: str) -> Location:
         """The content of the open archive as a folder. Raises `ArgosyError` as `unpack` does, DRAINING once closed; then nothing stays on disk."""
@@ -137,20 +145,41 @@ def _make_private(root: Path) -> None:
     try:
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = root.lstat()
+    except FileNotFoundError:
+        return  # deleted at this very moment by a server that ended; the lock tells
     except OSError as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: {error.strerror}.") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: it is not a folder of this user.")
     if found.st_mode & 0o077:
-        root.chmod(0o700)
+        with suppress(FileNotFoundError):
+            root.chmod(0o700)
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Waits for the servers that are starting at this moment."""
-    with path.open("wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _locked(root: Path) -> Iterator[None]:
+    """Makes the root and keeps other servers from changing what is in it; waits for those that are starting or ending at this moment."""
+    descriptor = None
+    while descriptor is None:
+        _make_private(root)
+        descriptor = _wait_for_lock(root / _LOCK)
+    try:
         yield
+    finally:
+        os.close(descriptor)
+
+
+def _wait_for_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock until it is closed, or None if a server that ended has deleted the file meanwhile."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    if os.fstat(descriptor).st_nlink:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
 def _try_lock(path: Path) -> int | None:
