@@ -22,6 +22,8 @@ _log = logging.getLogger("argosy.dataplane")
 _JOINED = 64 * 1024
 """Messages up to this size are joined before they are sent: cheaper than scatter-gather."""
 _SMOOTHING = 0.2
+_SILENCE_S = 0.01
+"""A worker that is silent for longer may be held up by one job, while the answers to others lie in its outbox."""
 _SETTLED = JobState.SETTLED
 _RECORD = wire.JOB.pack
 _RECORD_SIZE = wire.JOB.size
@@ -30,12 +32,14 @@ _RECORD_SIZE = wire.JOB.size
 class WorkerLane:
     """The jobs that one worker has. Made when it has loaded, gone when its process has ended."""
 
-    __slots__ = ("_busy_since", "_dispatcher", "_ends", "_timer", "jobs", "member", "next_seq", "open")
+    __slots__ = ("_busy_since", "_dispatcher", "_ends", "_timer", "early", "jobs", "member", "next_seq", "open")
 
     def __init__(self, dispatcher: Dispatcher, member: Member) -> None:
         self._dispatcher = dispatcher
         self.member = member
         self.jobs: dict[int, Request] = {}
+        self.early: set[int] = set()
+        """Jobs whose answers were taken out of the outbox before they were sent."""
         self.next_seq = 1
         self.open = True
         self._ends: deque[int] = deque()
@@ -69,20 +73,24 @@ class WorkerLane:
             self.member.on(Event.DONE)
 
     def _watch(self) -> None:
-        """See that the worker answers in time; one timer, moved only when it fires."""
-        if self._timer is None and self._dispatcher.timeout_s > 0:
-            self._timer = self._dispatcher.loop.call_later(self._dispatcher.timeout_s, self._overdue)
+        """Look after a worker that is long silent; one timer, moved only when it fires."""
+        limit_s = self._dispatcher.timeout_s
+        if self._timer is None and (limit_s > 0 or len(self.jobs) > 1):
+            delay_s = _SILENCE_S if len(self.jobs) > 1 else limit_s - (self._dispatcher.loop.time() - self._busy_since)
+            self._timer = self._dispatcher.loop.call_later(max(0.0, delay_s), self._look)
 
-    def _overdue(self) -> None:
+    def _look(self) -> None:
         self._timer = None
         if not self._ends:
             return
-        limit = self._dispatcher.timeout_s
-        left = self._busy_since + limit - self._dispatcher.loop.time()
-        if left > 0:
-            self._timer = self._dispatcher.loop.call_later(left, self._overdue)
-        else:
-            self.member.on(Event.HUNG, f"it did not answer within {limit:g} s (response timeout)")
+        silent_s = self._dispatcher.loop.time() - self._busy_since
+        limit_s = self._dispatcher.timeout_s
+        if 0 < limit_s <= silent_s:
+            self.member.on(Event.HUNG, f"it did not answer within {limit_s:g} s (response timeout)")
+            return
+        if silent_s >= _SILENCE_S:
+            self._dispatcher.fetch(self)
+        self._watch()
 
     def answers(self, data: memoryview) -> None:
         """Answer records came from the worker."""
@@ -215,6 +223,9 @@ class Dispatcher:
         jobs = lane.jobs
         for answer in answers:
             job = jobs.get(answer[0])
+            if job is None and answer[0] in lane.early:
+                lane.early.remove(answer[0])
+                continue
             if job is None or not answer[1]:
                 raise wire.WireError(f"an answer to job {answer[0]}, which it does not have, or a piece of one")
             self._settle(lane, job, answer)
@@ -240,6 +251,16 @@ class Dispatcher:
             self.wake()
         elif not self.running and self.on_idle is not None:
             self.on_idle()
+
+    def fetch(self, lane: WorkerLane) -> None:
+        """Deliver the answers that a silent worker has finished and not sent; it will send them too."""
+        page = lane.member.page
+        for answer in page.finished() if page is not None else ():
+            job = lane.jobs.pop(answer.seq, None)
+            if job is not None:
+                lane.early.add(answer.seq)
+                self.running -= 1
+                self._settle(lane, job, answer)
 
     def _settle(self, lane: WorkerLane, job: Request, answer: wire.Answer) -> None:
         """Raises `wire.WireError`, before anything has changed, when the headers cannot be read."""

@@ -41,6 +41,13 @@ class Page:
             return []
         return answers if all(answer.last for answer in answers) else []
 
+    def finished(self) -> list[wire.Answer]:
+        """The unsent answers of a worker that is running; none while it changes them."""
+        before = self._map[: wire.WORDS_SIZE]
+        answers = self.unsent()
+        # records are written before the word that counts them, and a new batch moves BEGUN: equal words mean that nothing was written over
+        return answers if self._map[: wire.WORDS_SIZE] == before else []
+
     def cancel(self, seq: int) -> None:
         """Tell the worker that nobody waits for job `seq`."""
         self._map[wire.CANCEL_OFFSET + seq % wire.CANCEL_SLOTS] = 1

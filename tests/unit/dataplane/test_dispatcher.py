@@ -528,3 +528,46 @@ def test_nobody_to_tell() -> None:
     member.begin(2)
     member.die()
     assert world.counters.answered + world.counters.failed == 2
+
+
+def test_finished_answers_do_not_wait_for_a_slow_job_of_their_message() -> None:
+    """A worker that is silent for ten milliseconds is looked after; what it sends later again is dropped."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    first, second, slow = world.submit(3)
+    member.begin(4)
+    member.leave_unsent(wire.answer_record(2, 200, b"a") + wire.answer_record(3, 200, b"b"))
+    world.loop.advance(0.005)
+    assert client_of(first).outcomes == []
+    world.loop.advance(0.006)
+    assert (client_of(first).body, client_of(second).body, client_of(slow).outcomes) == (b"a", b"b", [])
+    assert world.dispatcher.running == 1
+    member.answer(2, 3, 4)
+    assert client_of(slow).body == b"4"
+    assert len(client_of(first).outcomes) == 1
+    assert (world.dispatcher.running, world.counters.answered, member.has) == (0, 4, [])
+
+
+def test_an_early_answer_is_not_delivered_again_when_the_worker_dies() -> None:
+    """What was fetched from the outbox is settled; the rest fails with the worker."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    first, slow = world.submit(2)
+    member.begin(3)
+    member.leave_unsent(wire.answer_record(2, 200, b"a"))
+    world.loop.advance(0.02)
+    assert client_of(first).body == b"a"
+    member.lane.withdraw()
+    member.lane.lost("was killed")
+    assert client_of(slow).error.message == "Worker died."
+    assert len(client_of(first).outcomes) == 1
+
+
+def test_a_single_job_is_not_looked_after_early() -> None:
+    """With one job there is nothing to fetch: only the response timeout counts."""
+    world = World(timeout_s=0.0)
+    world.member()
+    world.submit()
+    assert world.timers == 0
