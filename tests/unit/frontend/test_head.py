@@ -27,7 +27,8 @@ def test_forms(kind: bytes) -> None:
 
 
 @pytest.mark.parametrize(("more", "version"), [
-    ((b"x-request-id", b"a"), b"1.1"), ((b"expect", b"100-continue"), b"1.1"), ((b"upgrade", b"h2c"), b"1.1"), ((b"transfer-encoding", b"chunked"), b"1.1"),
+    ((b"x-request-id", b"a"), b"1.1"), ((b"expect", b"100-continue"), b"1.1"), ((b"upgrade", b"h2c"), b"1.1"),
+    ((b"transfer-encoding", b"chunked"), b"1.1"),
     ((b"connection", b"keep-alive"), b"1.0"),
 ])  # fmt: skip
 def test_heads_that_are_not_repeated(more: tuple[bytes, ...], version: bytes) -> None:
