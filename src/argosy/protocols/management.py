@@ -18,7 +18,7 @@ from argosy.protocols import openapi
 from argosy.protocols.endpoint import Action, Call, HttpReply, HttpRequest
 from argosy.protocols.forms import media_type, query_values
 from argosy.protocols.json_layout import dumps
-from argosy.protocols.mms import InferenceDialect, Route, describe_api, segments
+from argosy.protocols.mms import ApiDescription, InferenceDialect, Route, segments
 from argosy.protocols.observability import Observability
 from argosy.protocols.status import Detail, error_reply, failure, not_allowed, not_found
 from argosy.store.lenient import LenientError, read_lenient
@@ -26,6 +26,7 @@ from argosy.store.lenient import LenientError, read_lenient
 ROUTES: tuple[Route, ...] = (
     Route("OPTIONS", "/", "API description"),
     Route("any", "/api-description", "API description"),
+    Route("GET, HEAD", "/openapi.json", "API description, valid to the letter"),
     Route("GET, HEAD", "/livez", "liveness"),
     Route("GET, HEAD", "/readyz", "readiness"),
     Route("GET, HEAD", "/metrics", "metrics for Prometheus"),
@@ -90,7 +91,7 @@ class ManagementDialect:
         self._observability = observability
         self._access = access
         self._resident_bytes = resident_bytes
-        self._description = dumps(openapi.description([openapi.MANAGEMENT]))
+        self._description = ApiDescription(openapi.MANAGEMENT)
 
     def __repr__(self) -> str:
         return f"<ManagementDialect {'with' if self._access.token else 'without'} token>"
@@ -98,8 +99,9 @@ class ManagementDialect:
     def route(self, method: str, path: str, query: str) -> Action:
         """What a request asks for. Raises `ArgosyError` RESOURCE_NOT_FOUND or METHOD_NOT_ALLOWED."""
         parts = segments(path)
-        if not parts or parts[0] == "api-description":
-            return describe_api(path, method, parts, self._description)
+        described = self._description.find(method, path, parts)
+        if described is not None:
+            return described
         if len(parts) == 1 and parts[0] in self._observability.routes:
             return Call(self._observability.routes[parts[0]])
         if parts[0] != "models" or len(parts) > 2:
@@ -184,16 +186,16 @@ class SharedDialect:
     def __init__(self, inference: InferenceDialect, management: ManagementDialect) -> None:
         self._inference = inference
         self._management = management
-        self._description = dumps(openapi.description([openapi.INFERENCE, openapi.MANAGEMENT]))
+        self._description = ApiDescription(openapi.INFERENCE, openapi.MANAGEMENT)
 
     def __repr__(self) -> str:
         return f"<SharedDialect {self._inference!r} {self._management!r}>"
 
     def route(self, method: str, path: str, query: str) -> Action:
         """What a request asks for. Raises like both."""
-        parts = segments(path)
-        if not parts or parts[0] == "api-description":
-            return describe_api(path, method, parts, self._description)
+        described = self._description.find(method, path, segments(path))
+        if described is not None:
+            return described
         return self._inference.find(method, path, query) or self._management.route(method, path, query)
 
     def error_reply(self, error: ArgosyError, request_id: str) -> HttpReply:

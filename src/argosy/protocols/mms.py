@@ -27,6 +27,7 @@ class Route:
 ROUTES: tuple[Route, ...] = (
     Route("OPTIONS", "/", "API description"),
     Route("any", "/api-description", "API description"),
+    Route("GET, HEAD", "/openapi.json", "API description, valid to the letter"),
     Route("any", "/ping", "health, also below it"),
     Route("GET, HEAD", "/livez", "liveness"),
     Route("GET, HEAD", "/readyz", "readiness"),
@@ -37,6 +38,8 @@ ROUTES: tuple[Route, ...] = (
     Route("any but OPTIONS", "/{model}/predict", "prediction, old form"),
     Route("OPTIONS", "/predictions/{model}", "description of one model, likewise on the other prediction paths"),
 )
+COMPATIBLE = "api-description"
+STRICT = "openapi.json"
 
 
 def segments(path: str) -> list[str]:
@@ -52,11 +55,24 @@ def segments(path: str) -> list[str]:
     return parts[1:]
 
 
-def describe_api(path: str, method: str, parts: Sequence[str], body: bytes) -> Call:
-    """The API description at its two places. Raises `ArgosyError` METHOD_NOT_ALLOWED for everything else at or below them."""
-    if (path == "/" and method == "OPTIONS") or len(parts) == 1:
-        return Call(lambda _: HttpReply(200, body))
-    raise not_allowed()
+class ApiDescription:
+    """Where a listener describes its APIs, as Multi Model Server did and valid to the letter."""
+
+    def __init__(self, *apis: str) -> None:
+        self._compatible = dumps(openapi.description(apis))
+        self._strict = dumps(openapi.strict_description(apis))
+
+    def find(self, method: str, path: str, parts: Sequence[str]) -> Call | None:
+        """The description that a path asks for; None for other paths. Raises `ArgosyError` METHOD_NOT_ALLOWED."""
+        if parts == [STRICT]:
+            if method not in ("GET", "HEAD"):
+                raise not_allowed()
+            return Call(lambda _: HttpReply(200, self._strict))
+        if parts and parts[0] != COMPATIBLE:
+            return None
+        if (path == "/" and method == "OPTIONS") or len(parts) == 1:
+            return Call(lambda _: HttpReply(200, self._compatible))
+        raise not_allowed()
 
 
 class InferenceDialect:
@@ -66,10 +82,9 @@ class InferenceDialect:
         self._registry = registry
         self._observability = observability
         self._error_detail = error_detail
-        self._description = dumps(openapi.description([openapi.INFERENCE]))
+        self._description = ApiDescription(openapi.INFERENCE)
         self._firsts: dict[str, Callable[[str, str, list[str], str], Action]] = {
-            "ping": self._ping, "api-description": self._describe, "predictions": self._predictions, "invocations": self._invocations,
-            "models": self._invoke,
+            "ping": self._ping, "predictions": self._predictions, "invocations": self._invocations, "models": self._invoke,
         }  # fmt: skip
 
     def __repr__(self) -> str:
@@ -78,7 +93,7 @@ class InferenceDialect:
     @property
     def first_segments(self) -> list[str]:
         """What paths may begin with, model names aside."""
-        return [*self._firsts, *self._observability.routes]
+        return [*self._firsts, COMPATIBLE, STRICT, *self._observability.routes]
 
     def route(self, method: str, path: str, query: str) -> Action:
         """What a request asks for.
@@ -94,8 +109,9 @@ class InferenceDialect:
     def find(self, method: str, path: str, query: str) -> Action | None:
         """Like `route`, but None for paths that are not of this API, so that another one may have them on the same listener."""
         parts = segments(path)
-        if not parts:
-            return describe_api(path, method, parts, self._description)
+        described = self._description.find(method, path, parts)
+        if described is not None:
+            return described
         if len(parts) == 1 and parts[0] in self._observability.routes:
             return Call(self._observability.routes[parts[0]])
         first = self._firsts.get(parts[0])
@@ -111,9 +127,6 @@ class InferenceDialect:
 
     def _ping(self, method: str, path: str, parts: list[str], query: str) -> Action:
         return Call(self._observability.ping)
-
-    def _describe(self, method: str, path: str, parts: list[str], query: str) -> Action:
-        return describe_api(path, method, parts, self._description)
 
     def _predictions(self, method: str, path: str, parts: list[str], query: str) -> Action:
         if len(parts) < 2:

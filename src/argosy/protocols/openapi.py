@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -12,13 +13,50 @@ MANAGEMENT = "management"
 
 
 def description(apis: Iterable[str]) -> Json:
-    """The description of one listener. `apis` are INFERENCE and MANAGEMENT, or one of them; a path of both appears once."""
+    """The description of one listener, byte for byte that of Multi Model Server: also where it is not valid.
+
+    `apis` are INFERENCE and MANAGEMENT, or one of them; a path of both appears once.
+    """
     paths: Json = {}
     for api in apis:
         for path, operations in _APIS[api].items():
             paths.setdefault(path, operations)
     about = "Model Server is a flexible and easy to use tool for serving deep learning models"
     return {"openapi": "3.0.1", "info": {"title": "Model Server APIs", "description": about, "version": "1.0.0"}, "paths": paths}
+
+
+def strict_description(apis: Iterable[str]) -> Json:
+    """The description of one listener, valid and with the routes that Multi Model Server did not have.
+
+    An operation id is there once: the second operation is called as client generators have always renamed it, `<id>_0`. A default has the type of
+    its parameter, and every name in a path is a parameter.
+    """
+    seen: set[str] = set()
+    plain = description(apis)
+    paths = {
+        path: {method: _strict_operation(path, operation, seen) for method, operation in operations.items()}
+        for path, operations in {**plain["paths"], **_ADDED}.items()
+    }
+    return {**plain, "paths": paths}
+
+
+def _strict_operation(path: str, operation: Json, seen: set[str]) -> Json:
+    """An operation whose id is not among `seen`, which it joins."""
+    id = operation["operationId"]
+    if id in seen:
+        id += "_0"
+    seen.add(id)
+    parameters = [_typed(parameter) for parameter in operation["parameters"]]
+    if "{model_name}" in path and not any(parameter["in"] == "path" for parameter in parameters):
+        parameters.insert(0, _NAME)
+    return {**operation, "operationId": id, "parameters": parameters}
+
+
+def _typed(parameter: Json) -> Json:
+    schema = parameter["schema"]
+    if schema["type"] not in ("integer", "boolean") or "default" not in schema:
+        return parameter
+    return {**parameter, "schema": {**schema, "default": json.loads(schema["default"])}}
 
 
 def model_description(name: str) -> Json:
@@ -211,4 +249,14 @@ _MANAGEMENT: Mapping[str, Json] = {
     "/models": {"get": _LIST, "post": _REGISTER},
     "/models/{model_name}": {"get": _DESCRIBE, "put": _SCALE, "delete": _UNREGISTER},
 }
+_STATUS_TEXT = _content(_object("status", {"status": _property("string", "How the server is, in a word or two.")}))
+_ADDED: Mapping[str, Json] = {
+    "/livez": {"get": _operation("livez", _response("200 The server can answer", _STATUS_TEXT), about="Liveness.")},
+    "/readyz": {"get": _operation(
+        "readyz", _response("200 Every model has all its workers", _STATUS_TEXT),
+        _response("503 Something is not ready; the field reasons says what", _STATUS_TEXT), about="Readiness.")},
+    "/metrics": {"get": _operation(
+        "metrics", _response("200 All metrics in the text format of Prometheus", _content(_schema("string"), "text/plain")), about="Metrics.")},
+    "/openapi.json": {"get": _operation("openapi", _DESCRIPTOR, about="This description, valid to the letter.")},
+}  # fmt: skip
 _APIS: Mapping[str, Mapping[str, Json]] = {INFERENCE: _INFERENCE, MANAGEMENT: _MANAGEMENT}

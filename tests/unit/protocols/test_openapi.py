@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
+from openapi_spec_validator import OpenAPIV30SpecValidator
+
 from argosy.protocols import openapi
+
+LISTENERS = ([openapi.INFERENCE], [openapi.MANAGEMENT], [openapi.INFERENCE, openapi.MANAGEMENT])
 
 
 def test_each_api_has_its_paths() -> None:
@@ -55,3 +61,50 @@ def test_model_description_names_the_model() -> None:
     assert described["info"] == {"title": "RESTful API for: okay", "version": "1.0.0"}
     operation = described["paths"]["/prediction/okay"]["post"]
     assert (operation["operationId"], list(operation["responses"])) == ("okay", ["200", "500"])
+
+
+def problems(description: openapi.Json) -> list[str]:
+    """What a strict validator refuses."""
+    return [str(error).splitlines()[0] for error in OpenAPIV30SpecValidator(description).iter_errors()]
+
+
+def signature(description: openapi.Json) -> set[tuple[str, str, str, frozenset[tuple[str, str]]]]:
+    """What a generated client is made of: path, method, operation id, and parameters with their places."""
+    return {
+        (path, method, operation["operationId"], frozenset((parameter["in"], parameter["name"]) for parameter in operation["parameters"]))
+        for path, operations in description["paths"].items() for method, operation in operations.items()
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("apis", LISTENERS)
+def test_the_strict_description_is_valid(apis: Sequence[str]) -> None:
+    """A validator of OpenAPI 3.0 finds nothing wrong with it, on any listener."""
+    assert problems(openapi.strict_description(apis)) == []
+
+
+def test_the_description_of_a_model_is_valid() -> None:
+    """So is that of one model."""
+    assert problems(openapi.model_description("okay")) == []
+
+
+def test_only_what_is_invalid_differs() -> None:
+    """Paths, parameters and operation ids are the original ones, but for two repeated ids and a name in a path that was no parameter."""
+    apis = [openapi.INFERENCE, openapi.MANAGEMENT]
+    loose, strict = signature(openapi.description(apis)), signature(openapi.strict_description(apis))
+    in_query, in_path = ("query", "model_name"), ("path", "model_name")
+    assert loose - strict == {
+        ("/api-description", "get", "apiDescription", frozenset()),
+        ("/models/{model_name}/invoke", "post", "invocations", frozenset({in_query})),
+    }
+    assert strict - loose == {
+        ("/api-description", "get", "apiDescription_0", frozenset()),
+        ("/models/{model_name}/invoke", "post", "invocations_0", frozenset({in_query, in_path})),
+        *((f"/{name}", "get", id, frozenset()) for name, id in (("livez",) * 2, ("readyz",) * 2, ("metrics",) * 2, ("openapi.json", "openapi"))),
+    }
+
+
+def test_defaults_have_the_type_of_their_parameter() -> None:
+    """Numbers and booleans, where the original has texts."""
+    parameters = openapi.strict_description([openapi.MANAGEMENT])["paths"]["/models"]["post"]["parameters"]
+    found = {parameter["name"]: parameter["schema"].get("default") for parameter in parameters}
+    assert (found["batch_size"], found["synchronous"], found["handler"]) == (1, False, None)
