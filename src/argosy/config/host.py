@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from argosy.config.settings import Config
 
@@ -15,8 +17,11 @@ FILE_RESERVE = 256
 """Files kept for workers, archives, logs and listeners; the rest may be client connections."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _GPU_QUERY = ("nvidia-smi", "--query-gpu=index", "--format=csv")
+_NVML = "libnvidia-ml.so.1"
 Runner = Callable[[Sequence[str]], str]
 """Runs a program and returns its output; raises OSError when that does not work."""
+OpenLibrary = Callable[[str], Any]
+"""Opens a shared library by name, whose functions are its attributes; raises OSError when that does not work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,33 @@ def read_host(root: Path = Path("/")) -> Host:
     return Host(count, reason, _memory(groups), open_files if open_files > 0 else 1024 * 1024)
 
 
-def count_gpus(run: Runner) -> int:
+def count_gpus(run: Runner, open_library: OpenLibrary) -> int:
+    """How many GPUs the driver's own library counts, else how many `nvidia-smi` lists; 0 when neither answers."""
+    counted = nvml_gpus(open_library)
+    return listed_gpus(run) if counted is None else counted
+
+
+def nvml_gpus(open_library: OpenLibrary) -> int | None:
+    """How many GPUs NVML counts; None when it is not installed or does not work. Like `nvidia-smi` it ignores `CUDA_VISIBLE_DEVICES`."""
+    try:
+        library = open_library(_NVML)
+        if library.nvmlInit_v2() != 0:
+            return None
+        try:
+            count = ctypes.c_uint()
+            return count.value if library.nvmlDeviceGetCount_v2(ctypes.byref(count)) == 0 else None
+        finally:
+            library.nvmlShutdown()
+    except (OSError, AttributeError):  # no such library, or one without these functions
+        return None
+
+
+def open_library(name: str) -> Any:
+    """A shared library of the system. Raises OSError when there is none of that name."""
+    return ctypes.CDLL(name)
+
+
+def listed_gpus(run: Runner) -> int:
     """How many GPUs `nvidia-smi` lists; 0 when there is none, or it does not answer as expected."""
     try:
         lines = run(_GPU_QUERY).splitlines()
@@ -55,11 +86,11 @@ def run_program(argv: Sequence[str]) -> str:
     return subprocess.run(argv, capture_output=True, check=True, text=True, timeout=10, stdin=subprocess.DEVNULL).stdout
 
 
-def usable_gpus(config: Config, run: Runner) -> int:
+def usable_gpus(config: Config, run: Runner, open_library: OpenLibrary) -> int:
     """How many GPUs workers share: those found, capped by `number_of_gpu`. Asks nobody when the cap is 0."""
     if config.number_of_gpu == 0:
         return 0
-    found = count_gpus(run)
+    found = count_gpus(run, open_library)
     return found if config.number_of_gpu is None else min(found, config.number_of_gpu)
 
 

@@ -85,7 +85,9 @@ class Config:
         120, "integer", "The same in minutes, as Multi Model Server really read it. 0: no limit.", unit="minutes", low=0)
     unregister_model_timeout: int = setting(
         120, "integer", "How long unregistering a model waits for its workers.", unit="seconds", low=0)
-    number_of_gpu: int | None = setting(None, "integer", "Use at most so many GPUs.", low=0, unset="all that are found")
+    number_of_gpu: int | None = setting(
+        None, "integer", "Use at most so many GPUs of those that NVML counts or, without it, `nvidia-smi` lists. 0: ask neither.", low=0,
+        unset="all that are found")
     blacklist_env_vars: re.Pattern[str] | None = setting(
         None, "regex", "Environment variables whose whole name matches this regular expression are hidden from workers.")
     debug: bool = setting(False, "boolean", "One worker per model and no response timeout, for work with a debugger.")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import argosy
-from argosy.config import Config, Target, default_start_workers, read_host, run_program, usable_gpus
+from argosy.config import Config, Target, default_start_workers, open_library, read_host, run_program, usable_gpus
 from argosy.control.manager import Manager
 from argosy.control.registration import Interpreters
 from argosy.dataplane.batcher import Policy
@@ -105,7 +105,7 @@ class _Gpus:
 def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     """Build everything; nothing is bound or started yet, but the temporary folder is taken. Raises `ArgosyError` INVALID_CONFIG."""
     machine = read_host()
-    gpus = _Gpus(usable_gpus(config, run_program))
+    gpus = _Gpus(usable_gpus(config, run_program, open_library))
     workers, reason = default_start_workers(config, machine, gpus.count)
     reaper, registry, host, http = Reaper(loop), Registry(), Host(), HttpCounters()
     executor = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="argosy-files")

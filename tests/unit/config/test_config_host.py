@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import subprocess
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from argosy.config import Config, Host, default_start_concurrency, default_start_workers, read_host, usable_gpus
-from argosy.config.host import connection_limit, count_gpus, request_memory, run_program
+from argosy.config.host import connection_limit, count_gpus, listed_gpus, open_library, request_memory, run_program
 
 HOST = Host(4, "4 may be used", 8 * 1024**3, 1024)
 
@@ -73,7 +76,7 @@ def test_gpus_are_counted_by_lines(output: str, expected: int) -> None:
         asked.append(list(argv))
         return output
 
-    assert count_gpus(run) == expected
+    assert listed_gpus(run) == expected
     assert asked == [["nvidia-smi", "--query-gpu=index", "--format=csv"]]
 
 
@@ -83,7 +86,7 @@ def test_no_nvidia_smi_is_no_gpu() -> None:
         def run(argv: Sequence[str], error: Exception = error) -> str:
             raise error
 
-        assert count_gpus(run) == 0
+        assert listed_gpus(run) == 0
 
 
 def test_programs_are_really_run() -> None:
@@ -93,16 +96,86 @@ def test_programs_are_really_run() -> None:
         run_program(["false"])
 
 
+@dataclass
+class FakeNvml:
+    """The driver's library: statuses of its calls, and a number of GPUs."""
+
+    count: int = 2
+    init_status: int = 0
+    count_status: int = 0
+    calls: list[str] = field(default_factory=list)
+
+    def nvmlInit_v2(self) -> int:  # noqa: N802 - the name in the library
+        self.calls.append("init")
+        return self.init_status
+
+    def nvmlDeviceGetCount_v2(self, place: Any) -> int:  # noqa: N802
+        ctypes.cast(place, ctypes.POINTER(ctypes.c_uint)).contents.value = self.count
+        self.calls.append("count")
+        return self.count_status
+
+    def nvmlShutdown(self) -> int:  # noqa: N802
+        self.calls.append("shutdown")
+        return 0
+
+
+def never(argv: Sequence[str]) -> str:
+    """A program that must not be run."""
+    raise AssertionError(argv)
+
+
+def three(argv: Sequence[str]) -> str:
+    """An nvidia-smi that lists three GPUs."""
+    return "index\n0\n1\n2\n"
+
+
+def missing(name: str) -> Any:
+    """A machine without the library."""
+    raise OSError(name)
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_the_library_of_the_driver_is_asked_first(count: int) -> None:
+    """It is opened by its versioned name, its number counts, also none, and it is closed again; no program is run."""
+    library, names = FakeNvml(count), list[str]()
+
+    def opened(name: str) -> FakeNvml:
+        names.append(name)
+        return library
+
+    assert count_gpus(never, opened) == count
+    assert names == ["libnvidia-ml.so.1"]
+    assert library.calls == ["init", "count", "shutdown"]
+
+
+@pytest.mark.parametrize(("library", "calls"), [
+    (FakeNvml(init_status=9), ["init"]), (FakeNvml(count_status=999), ["init", "count", "shutdown"]),
+])
+def test_a_library_that_does_not_work_leaves_it_to_the_program(library: FakeNvml, calls: list[str]) -> None:
+    """A driver that does not match, or is not loaded, has the library but no answer."""
+    assert count_gpus(three, lambda _: library) == 3
+    assert library.calls == calls
+
+
+def test_without_the_library_the_program_is_asked() -> None:
+    """No such library, or one that lacks the functions."""
+    assert count_gpus(three, missing) == 3
+    assert count_gpus(three, lambda _: object()) == 3
+
+
+def test_libraries_are_really_opened() -> None:
+    """The C library is there, nonsense is an OSError."""
+    assert open_library("libc.so.6").getpid() == os.getpid()
+    with pytest.raises(OSError, match="argosy"):
+        open_library("libargosy-none.so.9")
+
+
 def test_the_cap_on_gpus() -> None:
     """`number_of_gpu` takes away, never adds; 0 asks nobody."""
-    def three(argv: Sequence[str]) -> str:
-        return "index\n0\n1\n2\n"
-
-    def never(argv: Sequence[str]) -> str:
-        raise AssertionError
-
-    assert [usable_gpus(Config(number_of_gpu=cap), three) for cap in (None, 2, 9)] == [3, 2, 3]
-    assert usable_gpus(Config(number_of_gpu=0), never) == 0
+    assert [usable_gpus(Config(number_of_gpu=cap), three, missing) for cap in (None, 2, 9)] == [3, 2, 3]
+    library = FakeNvml()
+    assert usable_gpus(Config(number_of_gpu=0), never, lambda _: library) == 0
+    assert library.calls == []
 
 
 @pytest.mark.parametrize(("config", "gpus", "expected"), [
