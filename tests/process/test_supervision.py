@@ -17,7 +17,8 @@ CLIENTS = 40
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with the models m and other, shared by the tests that leave it as they found it."""
-    with serving(tmp_path_factory.mktemp("server"), "m", "other", settings={"default_response_timeout_seconds": 2, "job_queue_size": 1000}) as running:
+    settings = {"default_response_timeout_seconds": 2, "job_queue_size": 1000}
+    with serving(tmp_path_factory.mktemp("server"), "m", "other", settings=settings) as running:
         yield running
         assert running.stop() == 0
         assert running.leftovers() in ([], [f".argosy-{os.getuid()}/lock"])

@@ -19,9 +19,9 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any, TypeVar
 
-from argosy.cli.daemon import CLASS_NAME
-
 T = TypeVar("T")
+
+_COMMAND = "from argosy.cli.compatible import multi_model_server; multi_model_server()"
 
 OBEDIENT = dedent('''
     """Does what the body of a request says: a verb, and an argument behind a colon."""
@@ -231,6 +231,15 @@ class RunningServer:
                 self.process.wait()
         self._reader.join()
 
+    @contextlib.contextmanager
+    def launched(self) -> Iterator[RunningServer]:
+        """Only started: nobody waits until it serves."""
+        self.launch()
+        try:
+            yield self
+        finally:
+            self.__exit__()
+
     def launch(self) -> None:
         """Start the process and do not wait for anything."""
         settings: dict[str, object] = {
@@ -242,7 +251,7 @@ class RunningServer:
         config = self.folder / "config.properties"
         config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         self.process = subprocess.Popen(
-            [*self.prefix, sys.executable, "-P", "-m", "argosy", CLASS_NAME, "-f", str(config)],
+            [*self.prefix, sys.executable, "-P", "-c", _COMMAND, "--foreground", "--mms-config", str(config)],
             cwd=self.folder, env={**os.environ, "TEMP": str(self.temp), "PYTHONWARNINGS": "error", **self.env}, stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
@@ -275,9 +284,10 @@ class RunningServer:
                 assert self._changed.wait(deadline - time.monotonic()), f"the server did not say {pattern}:\n" + "\n".join(self.output[-60:])
 
     def wait_until_ready(self) -> None:
-        """Wait until it serves, and note its ports."""
+        """Note its ports and wait until the models of the start have loaded, or failed to."""
         found = self.wait_for_line(r"Serving predictions on \S*:(\d+), management on \S*:(\d+)")
         self.inference, self.management = int(found[1]), int(found[2])
+        wait_for(lambda: "still loading" not in self.ping().text, "the models have loaded")
 
     # -- clients -----------------------------------------------------------------------------------------------------
 
