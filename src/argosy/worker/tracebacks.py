@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import traceback
 from typing import Optional
 
-_OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+# the machinery of imports is nobody's mistake
+_HIDDEN = (os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, os.path.abspath(importlib.__file__), "<frozen importlib")
 _MAX_TEXT = 32 * 1024
 
 
 def _is_foreign(filename: str) -> bool:
-    return not filename.startswith(_OWN) and not filename.startswith("<frozen importlib")
+    return not filename.startswith(_HIDDEN)
 
 
 def words(thing: object) -> str:

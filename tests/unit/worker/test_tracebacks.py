@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 
 from argosy.worker.tracebacks import one_line, place, text
@@ -47,6 +49,13 @@ def test_place_is_the_innermost_line_of_the_handler() -> None:
 def test_place_of_a_syntax_error_is_in_the_source() -> None:
     """Not in whoever compiled it."""
     assert place(raised(lambda: compile("a b", "svc.py", "exec"))) == "svc.py:1"
+
+
+def test_place_of_a_failed_import_is_who_imported() -> None:
+    """Not Python's own machinery of imports."""
+    error = raised(lambda: importlib.import_module("no_such_module"))
+    assert (place(error) or "").startswith(__file__ + ":")
+    assert "importlib/__init__.py" not in text(error)
 
 
 def test_text_of_very_long_tracebacks_is_cut_in_the_middle() -> None:
