@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote_to_bytes
+from binascii import a2b_qp
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -61,15 +61,29 @@ def body_parts(content_type: str, body: Buffer) -> list[Part] | None:
 def _pairs(text: bytes, what: str) -> list[Part]:
     if _BAD_ESCAPE.search(text):
         raise ArgosyError(ErrorCode.INVALID_REQUEST, f"The {what} has a percent sign that is not followed by two hexadecimal digits.")
+    if text.count(b"&") > MAX_PARTS:  # before they are taken apart: millions of them would hold the server up for seconds
+        raise _too_many(what)
     parts = [_pair(item) for item in text.replace(b"+", b" ").split(b"&") if item.strip(b"=")]
     if len(parts) > MAX_PARTS:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"The {what} has more than {MAX_PARTS} parameters.")
+        raise _too_many(what)
     return parts
+
+
+def _too_many(what: str) -> ArgosyError:
+    return ArgosyError(ErrorCode.INVALID_REQUEST, f"The {what} has more than {MAX_PARTS} parameters.")
 
 
 def _pair(item: bytes) -> Part:
     name, _, value = item.lstrip(b"=").partition(b"=")
-    return Part(unquote_to_bytes(name).decode("utf-8", "replace"), "", unquote_to_bytes(value))
+    return Part(_unescaped(name).decode("utf-8", "replace"), "", _unescaped(value))
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Undo percent escapes, which must be well-formed.
+
+    With another sign for the escape it is quoted-printable, which is decoded in C: 6 MB of escapes take 0.06 s, with `urllib.parse` 1.3 s.
+    """
+    return a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"=")) if b"%" in text else text
 
 
 def _broken(why: str) -> ArgosyError:

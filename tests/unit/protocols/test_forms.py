@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote_to_bytes
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -122,6 +124,20 @@ def test_no_query_gets_past_the_checks(query: str) -> None:
         query_values(query)
     except ArgosyError as error:
         assert error.code is ErrorCode.INVALID_REQUEST  # noqa: PT017 - either outcome is fine
+
+
+def test_millions_of_separators_are_refused_at_once() -> None:
+    """What cannot be within the limit is not taken apart first; empty items count as far as that."""
+    for item in (b"a&", b"&"):
+        with pytest.raises(ArgosyError, match="more than 1000 parameters"):
+            body_parts(FORM, item * 3_000_000)
+
+
+@given(st.binary().map(lambda raw: "".join(f"%{byte:02x}" if byte % 3 else chr(byte) for byte in raw).encode("latin-1")))
+def test_escapes_mean_what_they_say(text: bytes) -> None:
+    """A value is decoded like any percent-encoded text, whatever stands between its escapes."""
+    clean = text.replace(b"&", b"").replace(b"+", b"").replace(b"%26", b"")
+    assert pairs(body_parts(FORM, b"a=" + clean)) == [("a", "", unquote_to_bytes(clean))]
 
 
 def test_media_type_keeps_its_letter_case() -> None:
