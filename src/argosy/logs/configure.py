@@ -16,6 +16,8 @@ from argosy.logs.sinks import Console, LogFile, Sink
 
 ACCESS, METRICS, MODEL_METRICS, MODEL = "ACCESS_LOG", "MMS_METRICS", "MODEL_METRICS", "MODEL_LOG"
 SERVER = "argosy"
+FORMER = "com.amazonaws.ml.mms"
+"""Entries that keep the logger they had in Multi Model Server; its level is the server's."""
 
 
 class LogSettings(Protocol):
@@ -195,6 +197,7 @@ def _install(handlers: Sequence[logging.Handler], asked: LogConfig) -> tuple[tup
     if not handlers:
         return ()
     wanted = {"": logging.INFO, SERVER: logging.DEBUG, **asked.levels}
+    wanted[FORMER] = wanted[SERVER]
     before = tuple((logging.getLogger(name), logging.getLogger(name).level) for name in wanted)
     for name, level in wanted.items():
         logging.getLogger(name).setLevel(level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import tempfile
@@ -9,6 +10,10 @@ from pathlib import Path
 
 from argosy.config import Config
 from argosy.errors import ArgosyError, ErrorCode
+
+_log = logging.getLogger("argosy.server")
+_FOR_SMALL_KEYS = "@SECLEVEL=1:ECDH+AESGCM:ECDH+CHACHA20:ECDH+AES:!aNULL:!SHA1"
+"""OpenSSL's own level 2 wants 2,048 bits. Everything else stays as strict: TLS 1.2, forward secrecy, no SHA-1."""
 
 
 def tls_context(config: Config) -> ssl.SSLContext:
@@ -29,9 +34,21 @@ def _load_pem(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         if not path.is_file():
             raise _wrong(f"{name} not found: {path}")
     try:
-        context.load_cert_chain(certificate, key, password=_no_password)
+        _load_chain(context, certificate, key, certificate)
     except (ssl.SSLError, OSError, ValueError) as error:
         raise _wrong(f"private_key_file {key} and certificate_file {certificate} cannot be used: {error}") from error
+
+
+def _load_chain(context: ssl.SSLContext, certificate: Path, key: Path | None, named: Path) -> None:
+    """Load key and certificate. One that is short by today's measure is used with a warning: Multi Model Server took such keys."""
+    try:
+        context.load_cert_chain(certificate, key, password=_no_password)
+    except ssl.SSLError as error:
+        if error.reason not in ("EE_KEY_TOO_SMALL", "CA_KEY_TOO_SMALL"):
+            raise
+        _log.warning("The key of %s is too short to be safe; replace it by one of 2048 bits or more, or by an elliptic curve key.", named)
+        context.set_ciphers(_FOR_SMALL_KEYS)
+        context.load_cert_chain(certificate, key, password=_no_password)
 
 
 def _no_password() -> str:
@@ -64,7 +81,7 @@ def _load_keystore(context: ssl.SSLContext, path: Path, password: str, kind: str
         os.fchmod(file.fileno(), 0o600)
         file.write(plain + chain)
         file.flush()
-        context.load_cert_chain(file.name)
+        _load_chain(context, Path(file.name), None, path)
 
 
 def _wrong(message: str) -> ArgosyError:

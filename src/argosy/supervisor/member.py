@@ -23,6 +23,8 @@ from argosy.supervisor.states import Action, Event, State, WorkerState
 from argosy.supervisor.template import Template
 
 _log = logging.getLogger("argosy.supervisor")
+_history = logging.getLogger("com.amazonaws.ml.mms.wlm.WorkerThread")
+"""Alarms of operators look for the words and the logger of Multi Model Server when a worker comes or goes."""
 _LAST_WORDS_S = 1.0
 """How long a process that has hung up may take to end by itself, so that its exit handlers run and its status is known."""
 
@@ -98,6 +100,7 @@ class Member:
         self._kill_reason: str | None = None
         self._exit_reason = ""
         self._reported = False
+        self._told = "null"
         self._actions: dict[Action, Callable[[], None]] = {
             Action.SPAWN: self._spawn,
             Action.SEND_LOAD: self._send_load,
@@ -168,13 +171,19 @@ class Member:
             self._process.kill()
 
     def _arm_retry(self) -> None:
-        self._arm(self._state.pause_s(), Event.RETRY)
+        pause_s = self._state.pause_s()
+        _history.info("Retry worker: %s in %.0f seconds.", self.id, pause_s)
+        self._arm(pause_s, Event.RETRY)
 
     def _spawn(self) -> None:
         self._kill_reason = None
         self._reported = False
-        ours, theirs = Channel.pair()
-        self.page = Page()
+        try:
+            self.page = Page()
+            ours, theirs = Channel.pair()
+        except OSError as error:
+            self._around.loop.call_soon(self._forked, ArgosyError(ErrorCode.LOAD_FAILED, f"cannot start a worker: {error.strerror}"), None)
+            return
         try:
             if self._template is not None:
                 self._template.fork(theirs.fileno(), self.page.fd, lambda result: self._forked(result, ours))
@@ -191,14 +200,21 @@ class Member:
     def _begin(self, started: Started, link: socket.socket) -> None:
         self._process = Process(self._around.loop, self._around.reaper, started, self._exited, self._line)
         self._channel = Channel(self._around.loop, link, self._frame, self._link_lost, self._around.frame_limit)
+        self._tell("WORKER_STARTED")
         self.on(Event.STARTED)
 
-    def _forked(self, result: Started | ArgosyError, link: socket.socket) -> None:
+    def _tell(self, state: str) -> None:
+        _history.debug("W-%s-%s State change %s -> %s", self.id.partition("-")[0], self.spec.name, self._told, state)
+        self._told = state
+
+    def _forked(self, result: Started | ArgosyError, link: socket.socket | None) -> None:
         """The template has forked the process, or there is none."""
-        if not isinstance(result, ArgosyError):
-            self._begin(result, link)
-            return
-        link.close()
+        if link is not None:
+            if not isinstance(result, ArgosyError):
+                self._begin(result, link)
+                return
+            link.close()
+        assert isinstance(result, ArgosyError)
         self._fail_load(result)
         self.on(Event.EXITED)
         self._drop_page()
@@ -226,6 +242,7 @@ class Member:
         if report.get("ok") is True:
             self.style = report
             self.last_error = None
+            self._tell("WORKER_MODEL_LOADED")
             self.on(Event.LOADED)
             if self.loaded.done():  # an earlier process could not load: that is forgotten
                 self.loaded = self._around.loop.create_future()
@@ -275,6 +292,7 @@ class Member:
             self.last_error = ArgosyError(ErrorCode.WORKER_DIED, f"the worker process {why}")
             _log.error("model %s: worker %s (pid %s): %s; a new one starts", self.spec.name, self.id, self._process and self._process.pid, why)
         self._exit_reason = why
+        self._tell("WORKER_SCALED_DOWN" if self.state in (State.DRAINING, State.STOPPING) else "WORKER_STOPPED")
         self.on(Event.EXITED)
         if self.state is State.BACKOFF:
             self._drop_page()

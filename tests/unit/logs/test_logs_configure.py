@@ -81,6 +81,18 @@ def test_the_five_files(tmp_path: Path) -> None:
     assert [console.count(word) for word in ("started.", "detail", "printed", "ACCESS_LOG - ", "MMS_METRICS - ", "MODEL_METRICS - ")] == [1] * 6
 
 
+def test_output_says_for_whom_it_was_printed(tmp_path: Path) -> None:
+    """Behind the text, so that the line begins as ever; a field of its own in JSON."""
+    with logs(tmp_path) as made:
+        made.output.write("W-1-okay-stderr", "printed", is_error=True, request_id="a,b")
+    assert read(tmp_path, "model_log.log").endswith("[WARN ] W-1-okay-stderr com.amazonaws.ml.mms.wlm.WorkerLifeCycle - printed [requestID:a,b]\n")
+    (tmp_path / "json").mkdir()
+    with logs(tmp_path / "json", log_format="json") as made:
+        made.output.write("W-1-okay-stderr", "printed", request_id="a,b")
+    entry = json.loads(read(tmp_path / "json", "model_log.log"))
+    assert (entry["message"], entry["requestID"]) == ("printed", "a,b")
+
+
 def test_a_terminal_gets_events_only(tmp_path: Path) -> None:
     """No metrics, no debug lines, no files."""
     with logs(tmp_path, log_console="events", log_location=None, metrics_location=None) as made:
@@ -193,3 +205,15 @@ def test_a_python_configuration_takes_over(tmp_path: Path, name: str, text: str)
             logger.handlers[:], logger.level = before[one]
     assert (tmp_path / "own").read_text() == "argosy.server|hi\nACCESS_LOG|line\n"
     assert "metric" in read(tmp_path, "mms_metrics.log")
+
+
+@pytest.mark.parametrize(("level", "written"), [("debug", ["DEBUG", "INFO"]), ("info", ["INFO"])])
+def test_entries_under_a_former_logger_follow_the_level_of_the_server(tmp_path: Path, level: str, written: list[str]) -> None:
+    """Alarms look for the words and the logger of Multi Model Server when a worker comes or goes."""
+    config = tmp_path / "log4j2.xml"
+    config.write_text(f'<Configuration><Loggers><Logger name="com.amazonaws.ml.mms" level="{level}"/><Root level="error"/></Loggers></Configuration>')
+    with logs(tmp_path, log_config=config):
+        former = logging.getLogger("com.amazonaws.ml.mms.wlm.WorkerThread")
+        former.debug("W-9000-okay State change WORKER_STARTED -> WORKER_MODEL_LOADED")
+        former.info("Retry worker: 9000-ab03d264 in 1 seconds.")
+    assert re.findall(r"\[(\w+) *\] \S+ com\.amazonaws\.ml\.mms\.wlm\.WorkerThread - ", read(tmp_path, "mms_log.log")) == written
