@@ -58,7 +58,7 @@ class WorkerLane:
         """A message with the jobs up to `next_seq` went out."""
         if not self._ends:
             self._busy_since = now
-            self._watch()
+        self._watch()
         self._ends.append(self.next_seq)
         self.member.on(Event.SENT)
 
@@ -73,24 +73,35 @@ class WorkerLane:
             self.member.on(Event.DONE)
 
     def _watch(self) -> None:
-        """Look after a worker that is long silent; one timer, moved only when it fires."""
+        """Look after a worker that is long silent; one timer, moved only when it fires or would fire too late."""
         limit_s = self._dispatcher.timeout_s
-        if self._timer is None and (limit_s > 0 or len(self.jobs) > 1):
-            delay_s = _SILENCE_S if len(self.jobs) > 1 else limit_s - (self._dispatcher.loop.time() - self._busy_since)
-            self._timer = self._dispatcher.loop.call_later(max(0.0, delay_s), self._look)
+        if len(self.jobs) > 1:
+            due = self._busy_since + _SILENCE_S
+        elif limit_s > 0:
+            due = self._busy_since + limit_s
+        else:
+            return
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._dispatcher.loop.call_at(due, self._look)
 
     def _look(self) -> None:
         self._timer = None
         if not self._ends:
             return
-        silent_s = self._dispatcher.loop.time() - self._busy_since
+        now = self._dispatcher.loop.time()
         limit_s = self._dispatcher.timeout_s
-        if 0 < limit_s <= silent_s:
+        # the same sums as in `_watch`, so that a timer that is due is not found early
+        if limit_s > 0 and now >= self._busy_since + limit_s:
             self.member.on(Event.HUNG, f"it did not answer within {limit_s:g} s (response timeout)")
             return
-        if silent_s >= _SILENCE_S:
+        if len(self.jobs) > 1 and now >= self._busy_since + _SILENCE_S:
             self._dispatcher.fetch(self)
-        self._watch()
+            self._timer = self._dispatcher.loop.call_later(_SILENCE_S, self._look)
+        else:
+            self._watch()
 
     def answers(self, data: memoryview) -> None:
         """Answer records came from the worker."""
