@@ -30,11 +30,15 @@ Every worker shares one page (PAGE_SIZE bytes and an outbox behind it) with the 
     word 2   OUTBOX    bytes of answer records in the outbox that may not have been sent yet
     bytes CANCEL…      one byte for each `seq % CANCEL_SLOTS`: 1 when nobody waits for that job any more
 
+A line of a worker's standard streams that was printed while a batch ran begins with a mark: MARK, the request ids of the batch joined by commas,
+and a unit separator. Nothing else that Python prints holds a MARK; it is spelled out there.
+
 Standard library only, Python 3.8 and later.
 """
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -69,6 +73,12 @@ CANCEL_SLOTS = 1024
 MAX_JOBS = 64
 """At most so many jobs in one JOBS frame."""
 MAX_FRAME = (1 << 32) - 1
+
+MARK = b"\x1e"
+SPELLED_MARK = b"\\x1e"
+NO_MARK = b"\x1e\x1f"
+"""The mark of a piece that belongs to no batch, behind one that does."""
+_MARKS = re.compile(b"\x1e([^\x1e\x1f]*)\x1f")
 
 _CAPACITY = 256 * 1024
 _SMALL = 64 * 1024
@@ -246,6 +256,20 @@ def read_answers(data: Buffer) -> List[Answer]:
     if at != end:
         raise WireError("cut answer record")
     return answers
+
+
+def output_mark(ids: str) -> bytes:
+    """What a line that was printed for these requests begins with."""
+    return MARK + ids.encode("latin-1", "replace").translate(None, b"\n\x1e\x1f") + b"\x1f"
+
+
+def read_output(line: bytes) -> List[Tuple[str, bytes]]:
+    """The pieces of a line with the request ids that each was printed for. One piece, unless streams that share a pipe met within the line."""
+    if MARK not in line:
+        return [("", line)]
+    head, *rest = _MARKS.split(line)
+    pieces = [(ids.decode("latin-1"), text) for ids, text in zip(rest[::2], rest[1::2])]  # noqa: B905  strict= needs Python 3.10
+    return [("", head), *pieces] if head else pieces
 
 
 class FrameReader:

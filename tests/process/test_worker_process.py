@@ -290,12 +290,12 @@ def test_failed_load_ends_with_status_one(folder: Path) -> None:
 
 
 def test_output_is_written_line_by_line(worker: WorkerProcess) -> None:
-    """Prints and log records of INFO and above go to standard output as bare text, at once."""
+    """Prints and log records of INFO and above go to standard output as bare text, at once, marked with the request that runs."""
     worker.ask(job_record(1, b"talk"))
     assert worker.process.stdout is not None
     assert worker.process.stderr is not None
-    assert [worker.process.stdout.readline() for _ in range(2)] == [b"said\n", b"logged 1\n"]
-    assert worker.process.stderr.readline() == b"complained\n"
+    assert [worker.process.stdout.readline() for _ in range(2)] == [b"\x1eid-1\x1fsaid\n", b"\x1eid-1\x1flogged 1\n"]
+    assert worker.process.stderr.readline() == b"\x1eid-1\x1fcomplained\n"
 
 
 def test_module_beside_the_workers_own_is_the_models(folder: Path) -> None:

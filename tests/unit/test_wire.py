@@ -188,3 +188,14 @@ def test_shared_page_has_room_for_everything() -> None:
     assert wire.CANCEL_OFFSET + wire.CANCEL_SLOTS <= wire.PAGE_SIZE
     assert wire.MAX_JOBS <= wire.CANCEL_SLOTS
     assert (wire.HEADER.size, wire.JOB.size, wire.ANSWER.size, struct.calcsize("<HHI")) == (20, 42, 30, wire.PART.size)
+
+
+@pytest.mark.parametrize(("line", "pieces"), [
+    (b"plain", [("", b"plain")]), (b"", [("", b"")]), (b"\x1ea,b\x1ftext", [("a,b", b"text")]), (b"\x1ea\x1f", [("a", b"")]),
+    (b"native\x1ea\x1ftext", [("", b"native"), ("a", b"text")]),
+    (b"\x1ea\x1fone\x1e\x1ftwo\x1eb\x1fthree", [("a", b"one"), ("", b"two"), ("b", b"three")]),
+    (b"\x1ecut", [("", b"\x1ecut")]), (b"a\x1fb", [("", b"a\x1fb")]),
+])
+def test_output_is_cut_at_its_marks(line: bytes, pieces: list[tuple[str, bytes]]) -> None:
+    """Each piece with its request ids; what only looks like a mark stays text."""
+    assert wire.read_output(line) == pieces

@@ -107,14 +107,18 @@ class OutputLog:
         return self._lines.dropped
 
     def write(self, origin: str, text: str, *, is_error: bool = False, request_id: str = "") -> None:
-        """Log a line. `origin` names worker and stream (`W-okay-1-stdout`); lines of standard error are warnings."""
+        """Log a line. `origin` names worker and stream (`W-okay-1-stdout`); lines of standard error are warnings.
+
+        `request_id` is one or several, joined by commas. In text they come last, so that whoever looks for the line of old still finds it.
+        """
         if not self._lines.enabled:
             return
         if self._json:
             fields = {"level": "WARNING" if is_error else "INFO", "logger": WORKER_LOGGER, "thread": origin, "message": text, "requestID": request_id}
             self._lines.write(json.dumps(fields)[1:-1])
         else:
-            self._lines.write(f"[{'WARN ' if is_error else 'INFO '}] {origin} {WORKER_LOGGER} - {text}")
+            end = f" [requestID:{request_id}]" if request_id else ""
+            self._lines.write(f"[{'WARN ' if is_error else 'INFO '}] {origin} {WORKER_LOGGER} - {text}{end}")
 
     def flush(self) -> None:
         """Write what is waiting."""

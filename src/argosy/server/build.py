@@ -44,6 +44,7 @@ from argosy.store.tree import Limits as UnpackLimits
 from argosy.supervisor.member import Surroundings
 from argosy.supervisor.process import Reaper
 from argosy.supervisor.spec import ModelSpec
+from argosy.wire import read_output
 
 _log = logging.getLogger("argosy.server")
 MMS_VERSION = "1.1.11"
@@ -151,7 +152,9 @@ def _repository(config: Config) -> Repository:
 
 def _surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, reaper: Reaper) -> Surroundings:
     def output(model: str, worker: str, stream: str, line: bytes) -> None:
-        logs.output.write(f"W-{worker}-{model}-{stream}", line.decode("utf-8", "replace"), is_error=stream == "stderr")
+        origin, is_error = f"W-{worker}-{model}-{stream}", stream == "stderr"
+        for ids, text in read_output(line):
+            logs.output.write(origin, text.decode("utf-8", "replace"), is_error=is_error, request_id=ids)
 
     def metrics(model: str, lines: str) -> None:
         for line in lines.splitlines():

@@ -13,6 +13,7 @@ from argosy.worker import meters, outputs, tracebacks
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs, JobRequest
 from argosy.worker.link import Link, LinkClosed
+from argosy.worker.output import NOBODY, Running
 
 FAILED = "Prediction failed"
 OUT_OF_MEMORY = "Out of resources"
@@ -29,12 +30,15 @@ class Batches:
     context before is forgotten. `SystemExit` and its like end the worker.
     """
 
-    def __init__(self, entry: Entry, context: Context, inputs: Inputs, link: Link, max_response_size: int, error_detail: str) -> None:
+    def __init__(
+        self, entry: Entry, context: Context, inputs: Inputs, link: Link, max_response_size: int, error_detail: str, running: Running
+    ) -> None:
         self._entry = entry
         self._context = context
         self._inputs = inputs
         self._link = link
         self._limit = max_response_size
+        self._running = running
         self._tell_exception = error_detail != "none"
         self._heads: Dict[Any, bytes] = {}
         self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
@@ -55,7 +59,7 @@ class Batches:
             except wire.WireError:
                 raise
             except Exception as error:  # noqa: BLE001  the job boundary: a dataclass of the model's may raise anything, and memory may run out
-                self._fail(job.seq, error, 0)
+                self._fail(job, error, 0)
             else:
                 ready.append(job)
         if len(ready) < len(jobs):
@@ -80,6 +84,7 @@ class Batches:
         metrics = self._context._metrics
         if metrics is not self._make_metrics:
             self._add_metrics(metrics)
+        self._running.ids = NOBODY
         link.publish(now)
 
     def _add_metrics(self, metrics: Any) -> None:
@@ -91,10 +96,8 @@ class Batches:
     def _call(self, requests: List[JobRequest], data: List[Any]) -> List[Any]:
         """The results of the handler, one for each request. Raises what it raises, and `ArgosyError` BAD_OUTPUT."""
         context = self._context
-        if len(requests) == 1:
-            context.request_ids = {0: requests[0].job.id}
-        else:
-            context.request_ids = {index: request.job.id for index, request in enumerate(requests)}
+        ids = {0: requests[0].job.id} if len(requests) == 1 else {index: request.job.id for index, request in enumerate(requests)}
+        self._running.ids = context.request_ids = ids
         context._request_processor = requests  # type: ignore[assignment]  # a list of a subclass, which nobody appends to
         context._metrics = self._make_metrics
         results = self._entry.call(data, context)
@@ -123,7 +126,7 @@ class Batches:
         link, limit = self._link, self._limit
         for request, item in zip(requests, results):  # noqa: B905  strict= needs Python 3.10
             if isinstance(item, BaseException):
-                self._fail(request.job.seq, item, busy_us)
+                self._fail(request.job, item, busy_us)
                 continue
             try:
                 body = item if type(item) is bytes else self._entry.encode(item, request)
@@ -135,11 +138,11 @@ class Batches:
                     status, phrase, headers = self._head(request)
                     link.answer(request.job.seq, status, body, busy_us, phrase, headers)
             except ArgosyError as error:
-                self._fail(request.job.seq, error, busy_us)
+                self._fail(request.job, error, busy_us)
             except (LinkClosed, wire.WireError):
                 raise
             except Exception as error:  # noqa: BLE001  the job boundary: what was returned or set is the model's own class and may raise anything
-                self._fail(request.job.seq, error if isinstance(error, MemoryError) else outputs.unserialisable(error), busy_us)
+                self._fail(request.job, error if isinstance(error, MemoryError) else outputs.unserialisable(error), busy_us)
 
     def _head(self, request: JobRequest) -> Head:
         """Status, phrase and header block; the blocks are remembered, since most answers carry the same."""
@@ -158,7 +161,13 @@ class Batches:
                 self._heads[key] = known
         return status, phrase, known
 
-    def _fail(self, seq: int, error: BaseException, busy_us: int) -> None:
+    def _fail(self, job: wire.Job, error: BaseException, busy_us: int) -> None:
+        """Say that there is no answer to one job, and why on standard error, under its request id alone."""
+        before, self._running.ids = self._running.ids, {0: job.id}
+        self._fail_seq(job.seq, error, busy_us)
+        self._running.ids = before
+
+    def _fail_seq(self, seq: int, error: BaseException, busy_us: int) -> None:
         if isinstance(error, ArgosyError):
             if error.detail:
                 sys.stderr.write("{}: {}\n".format(error.message, error.detail))
@@ -180,7 +189,7 @@ class Batches:
         try:
             status = outputs.check_status(error.error_code)
         except ArgosyError as wrong:
-            self._fail(seq, wrong, busy_us)
+            self._fail_seq(seq, wrong, busy_us)
             return
         if status == 200:
             self._link.answer(seq, 200, b"error", busy_us)

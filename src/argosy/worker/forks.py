@@ -19,6 +19,7 @@ from argosy import wire
 from argosy.worker import process
 from argosy.worker.link import Link
 from argosy.worker.loop import Worker
+from argosy.worker.output import Output
 
 REQUEST = struct.Struct("<Q")
 ANSWER = struct.Struct("<QQ")
@@ -41,7 +42,7 @@ def receive(sock: socket.socket) -> Optional[Tuple[int, List[int]]]:
     return REQUEST.unpack(data)[0], list(descriptors)
 
 
-def serve(worker: Worker, sock: socket.socket) -> int:
+def serve(worker: Worker, sock: socket.socket, output: Output) -> int:
     """Fork workers until the server is gone. Returns in the template, and in every worker when that has ended: the exit status."""
     gc.collect()
     gc.freeze()  # the collector must not write into pages that all workers share
@@ -54,13 +55,13 @@ def serve(worker: Worker, sock: socket.socket) -> int:
         if middle == 0:
             if os.fork():
                 os._exit(0)
-            return _become(worker, sock, number, descriptors)
+            return _become(worker, sock, number, descriptors, output)
         os.waitpid(middle, 0)
         for descriptor in descriptors:
             os.close(descriptor)
 
 
-def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[int]) -> int:
+def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[int], output: Output) -> int:
     """Be a worker of the server from now on."""
     link_fd, page_fd, out, err = descriptors
     os.setsid()
@@ -69,6 +70,7 @@ def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[
     for source, target in ((out, 1), (err, 2)):
         os.dup2(source, target)
         os.close(source)
+    output.attach()
     link = Link(socket.socket(fileno=link_fd), memoryview(mmap.mmap(page_fd, wire.PAGE_SIZE + wire.OUTBOX_SIZE)))
     os.register_at_fork(after_in_child=link.abandon)
     sock.send(ANSWER.pack(number, os.getpid()))

@@ -20,6 +20,7 @@ from argosy.worker.batch import Batches
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs
 from argosy.worker.link import Link, LinkClosed
+from argosy.worker.output import Running
 
 EXIT_LOAD_FAILED = 1
 EXIT_BAD_LINK = 3
@@ -60,8 +61,9 @@ def read_order(data: wire.Buffer) -> LoadOrder:
 class Worker:
     """One worker process, without the process: what it does with the frames of a link."""
 
-    def __init__(self, link: Link, arena: Optional[memoryview] = None) -> None:
+    def __init__(self, link: Link, arena: Optional[memoryview] = None, running: Optional[Running] = None) -> None:
         self._link = link
+        self._running = running or Running()
         self._arena = arena
         self._entry: Optional[Entry] = None
         self._batches: Optional[Batches] = None
@@ -141,7 +143,8 @@ class Worker:
         if not self._entry.batch:
             self._batch_size = 1
         inputs = Inputs(order.decode_input, self._arena)
-        self._batches = Batches(self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail)
+        self._batches = Batches(
+            self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail, self._running)
         load_ms = round((time.perf_counter() - begin) * 1000, 3)
         self._report = {"ok": True, "pid": os.getpid(), "load_ms": load_ms, **self._entry.describe()}
         self._tell(self._report)

@@ -10,6 +10,8 @@ import select
 import signal
 import sys
 
+from argosy.worker.output import Output, Running
+
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE_ADJ = 500
 _SERVER_GONE = 0
@@ -41,10 +43,8 @@ def set_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def set_output() -> None:
-    """Write lines at once, and what is logged at INFO and above to standard output as bare text."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            reconfigure(line_buffering=True, errors="backslashreplace")
+def set_output(running: Running) -> Output:
+    """Write at once, marked with what is running, and what is logged at INFO and above to standard output as bare text."""
+    output = Output(running)
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    return output

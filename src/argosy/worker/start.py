@@ -12,6 +12,7 @@ from argosy import wire
 from argosy.worker import compat, forks, process
 from argosy.worker.link import Link
 from argosy.worker.loop import Worker
+from argosy.worker.output import Running
 
 OPTIONS = ("--fd", "--page-fd", "--arena-fd", "--arena-size", "--fork-fd")
 USAGE = 2
@@ -41,7 +42,8 @@ def main(argv: List[str]) -> int:
     process.set_signals()
     process.die_with_parent(options["--fd"])
     process.offer_to_oom_killer()
-    process.set_output()
+    running = Running()
+    output = process.set_output(running)
     compat.install()
     for name in ("--fd", "--page-fd", "--arena-fd", "--fork-fd"):
         if name in options:
@@ -49,9 +51,9 @@ def main(argv: List[str]) -> int:
     page = mmap.mmap(options["--page-fd"], wire.PAGE_SIZE + wire.OUTBOX_SIZE)
     link = Link(socket.socket(fileno=options["--fd"]), memoryview(page))
     os.register_at_fork(after_in_child=link.abandon)
-    worker = Worker(link, _map_arena(options))
+    worker = Worker(link, _map_arena(options), running)
     if "--fork-fd" in options:
-        return worker.preload() or forks.serve(worker, socket.socket(fileno=options["--fork-fd"]))
+        return worker.preload() or forks.serve(worker, socket.socket(fileno=options["--fork-fd"]), output)
     status = worker.run()
     if link.abandoned:
         os._exit(0)  # a fork of the handler's that came back out of it: it must not run the worker's exit handlers
