@@ -204,12 +204,13 @@ def test_drain_of_a_listener(make_site: MakeSite) -> None:
     assert site.loop.time() < 1020
 
 
-def test_drain_ends_in_time(make_site: MakeSite) -> None:
+@pytest.mark.parametrize("limit_s", [0, 0.25, 30])
+def test_drain_ends_in_time(make_site: MakeSite, limit_s: float) -> None:
     """A reply that never comes does not hold the server up; `close` then ends its connection."""
     site = make_site(model=FakeModel())
     client = site.client().send(post(b"1"))
-    draining = site.loop.create_task(site.listener.drain(30))
-    site.loop.advance(31)
+    draining = site.loop.create_task(site.listener.drain(limit_s))
+    site.loop.advance(limit_s)
     assert draining.done()
     assert draining.result() is None
     site.listener.close()
@@ -232,6 +233,16 @@ def test_drain_of_idle_connections_only(site: FakeSite) -> None:
     site.loop.advance(1)
     assert draining.done()
     assert client.transport.is_lost
+
+
+def test_drain_of_clients_that_leave(site: FakeSite) -> None:
+    """Nothing is left to do when all clients go by themselves while it still listens to them."""
+    client = site.client()
+    draining = site.loop.create_task(site.listener.drain(30))
+    site.loop.run()
+    client.leave()
+    site.loop.advance(0.5)
+    assert draining.done()
 
 
 def test_second_close(site: FakeSite) -> None:

@@ -91,13 +91,14 @@ class Listener:
         self.site.drain()
         if not self._connections:
             return
-        await asyncio.sleep(min(_GRACE_S, timeout_s))
+        grace_s = min(_GRACE_S, timeout_s)
+        await asyncio.sleep(grace_s)
         self._emptied.clear()
         for connection in tuple(self._connections):
             connection.drain()
         if self._connections:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._emptied.wait(), timeout_s)
+                await asyncio.wait_for(self._emptied.wait(), timeout_s - grace_s)
 
     def stop_accepting(self) -> None:
         """Give the address up."""
