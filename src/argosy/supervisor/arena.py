@@ -25,7 +25,7 @@ class ArenaSlot:
         self.view = view
 
     def __repr__(self) -> str:
-        return f"<ArenaSlot {self.offset}+{len(self.view)}{' released' if self._arena is None else ''}>"
+        return f"<ArenaSlot {self.offset} released>" if self._arena is None else f"<ArenaSlot {self.offset}+{len(self.view)}>"
 
     def release(self) -> None:
         """Give the memory back. Calling it again does nothing."""

@@ -115,13 +115,19 @@ def children() -> list[int]:
 
 def kill_children() -> None:
     """Kill all children, and the children that they leave to us, until there are none."""
-    while pids := children():
+    beyond_us: set[int] = set()
+    """Those of another user, who may have been changed by a handler that could: waiting for them might take for ever."""
+    while pids := [pid for pid in children() if pid not in beyond_us]:
         for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
+            try:
                 os.kill(pid, signal.SIGKILL)
+            except PermissionError:
+                beyond_us.add(pid)
+            except ProcessLookupError:
+                pass
         for pid in pids:
             with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, 0)
+                os.waitpid(pid, os.WNOHANG if pid in beyond_us else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,8 @@ class Process:
         except ProcessLookupError:  # a forked one can be gone and reaped already
             self._pidfd = -1
             loop.call_soon(self._gone)
+        except OSError:  # no descriptor is left: SIGCHLD tells of its end as well
+            self._pidfd = -1
         else:
             loop.add_reader(self._pidfd, reaper.collect)
 

@@ -1,0 +1,173 @@
+"""The table of worker states: every row, every illegal pair, and what holds after any sequence of events."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from argosy.supervisor.states import BACKOFF_S, TRANSITIONS, Action, Event, IllegalTransition, State, WorkerState
+
+S, E, A = State, Event, Action
+WITH_PROCESS = {S.LOADING, S.IDLE, S.BUSY, S.DRAINING}
+TAKES_JOBS = {S.IDLE, S.BUSY}
+
+
+def at(state: State) -> WorkerState:
+    """A worker in that state."""
+    worker = WorkerState()
+    worker.state = state
+    return worker
+
+
+@pytest.mark.parametrize(("state", "event"), TRANSITIONS, ids=lambda value: value.value)
+def test_rows(state: State, event: Event) -> None:
+    """A legal event leads where the table says and returns its actions."""
+    worker = at(state)
+    target, actions = TRANSITIONS[state, event]
+    assert worker.on(event) == actions
+    assert worker.state is target
+
+
+@pytest.mark.parametrize(("state", "event"), sorted(set(itertools.product(S, E)) - set(TRANSITIONS), key=str), ids=lambda value: value.value)
+def test_illegal_pairs(state: State, event: Event) -> None:
+    """Anything else raises, names both, and changes nothing."""
+    worker = at(state)
+    with pytest.raises(IllegalTransition, match=f"{event.value} in state {state.value}"):
+        worker.on(event)
+    assert worker.state is state
+
+
+@pytest.mark.parametrize("state", S)
+@pytest.mark.parametrize("event", [E.DRAIN, E.STOP])
+def test_it_can_always_be_told_to_go(state: State, event: Event) -> None:
+    """Whoever scales down or stops need not know the state."""
+    worker = at(state)
+    worker.on(event)
+    assert worker.state in (S.DRAINING, S.STOPPING, S.STOPPED)
+
+
+def test_only_an_exit_settles() -> None:
+    """A hang or a stop merely kills; what was in flight is settled by the exit that follows."""
+    settling = {(state, event) for (state, event), (_, actions) in TRANSITIONS.items() if A.SETTLE in actions}
+    assert {event for _, event in settling} == {E.EXITED}
+    assert {state for state, _ in settling} == {S.IDLE, S.BUSY, S.DRAINING, S.STOPPING}
+
+
+def test_pauses_grow_and_start_anew_after_a_load() -> None:
+    """Each failure in a row waits longer, up to a minute; a model that loads again counts as healthy."""
+    worker = WorkerState()
+    assert [worker.pause_s() for _ in range(13)] == [*map(float, BACKOFF_S), 60.0, 60.0]
+    assert repr(worker) == "<SPAWNING failures=13>"
+    worker.on(E.STARTED)
+    worker.on(E.LOADED)
+    assert worker.pause_s() == 1.0
+
+
+class Life(RuleBasedStateMachine):
+    """Random legal events, with what an owner would know: whether a process runs, has work, is offered, or waits for a retry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worker = WorkerState()
+        self.has_process = False
+        self.in_flight = False
+        self.offered = False
+        self.retrying = False
+        self.freed = False
+        self.killed = False
+
+    def fire(self, event: Event) -> None:
+        before = self.worker.state
+        for action in self.worker.on(event):
+            self.act(action, event, before)
+
+    def act(self, action: Action, event: Event, before: State) -> None:
+        assert not self.freed, "nothing is done for a worker that was freed"
+        match action:
+            case A.SPAWN:
+                assert not self.has_process
+            case A.SEND_LOAD | A.SEND_STOP:
+                assert self.has_process
+            case A.OFFER:
+                self.offered = True
+            case A.WITHDRAW:
+                assert before in TAKES_JOBS
+                self.offered = False
+            case A.KILL:
+                self.killed = True
+            case A.SETTLE:
+                assert event is E.EXITED
+                self.in_flight = False
+            case A.ARM_RETRY:
+                self.retrying = True
+            case A.DISARM_RETRY:
+                assert self.retrying
+                self.retrying = False
+            case A.FREE:
+                self.freed = True
+
+    def allows(self, event: Event) -> bool:
+        return (self.worker.state, event) in TRANSITIONS
+
+    @precondition(lambda self: self.worker.state is S.SPAWNING or (self.worker.state is S.STOPPING and not self.has_process))
+    @rule()
+    def started_or_not(self) -> None:
+        if self.allows(E.STARTED):
+            self.has_process, self.killed = True, False
+            self.fire(E.STARTED)
+
+    @precondition(lambda self: self.has_process or self.worker.state in (S.SPAWNING, S.STOPPING))
+    @rule()
+    def exited(self) -> None:
+        self.has_process = False
+        self.fire(E.EXITED)
+
+    @precondition(lambda self: self.has_process)
+    @rule(event=st.sampled_from([E.LOADED, E.LOAD_FAILED, E.HUNG]))
+    def report(self, event: Event) -> None:
+        if self.allows(event):
+            self.fire(event)
+
+    @precondition(lambda self: self.worker.state in TAKES_JOBS)
+    @rule()
+    def sent(self) -> None:
+        self.in_flight = True
+        self.fire(E.SENT)
+
+    @precondition(lambda self: self.in_flight and self.has_process)
+    @rule()
+    def done(self) -> None:
+        self.in_flight = False
+        self.fire(E.DONE)
+
+    @precondition(lambda self: self.retrying)
+    @rule()
+    def retry(self) -> None:
+        self.retrying = False
+        self.fire(E.RETRY)
+
+    @rule(event=st.sampled_from([E.DRAIN, E.STOP]))
+    def go(self, event: Event) -> None:
+        self.fire(event)
+
+    @invariant()
+    def state_tells_the_truth(self) -> None:
+        state = self.worker.state
+        if state in WITH_PROCESS:
+            assert self.has_process
+        if state in (S.BACKOFF, S.STOPPED, S.SPAWNING):
+            assert not self.has_process
+        assert self.retrying is (state is S.BACKOFF)
+        assert self.freed is (state is S.STOPPED)
+        if self.offered:
+            assert state in TAKES_JOBS
+        if self.in_flight:
+            assert state in (S.BUSY, S.DRAINING, S.STOPPING)
+        if state is S.BUSY or state is S.DRAINING:
+            assert self.in_flight
+
+
+TestLife = Life.TestCase
