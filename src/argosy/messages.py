@@ -77,7 +77,12 @@ class Request:
     `admitted_at`, a time of the same clock, is when the queue got it. `state` belongs to the dataplane.
     """
 
-    __slots__ = ("admitted_at", "body", "content_type", "deadline", "headers", "id", "parts", "sink", "slot", "state")
+    # class attributes are the defaults: most requests need none of them, and setting them would cost more than all the rest
+    parts: Sequence[Part] = ()
+    slot: Slot | None = None
+    deadline = 0.0
+    state = _NEW
+    admitted_at = 0.0
 
     def __init__(
         self,
@@ -95,11 +100,12 @@ class Request:
         self.headers = headers
         self.body = body
         self.sink = sink
-        self.parts = parts
-        self.slot = slot
-        self.deadline = deadline
-        self.state = _NEW
-        self.admitted_at = 0.0
+        if parts:
+            self.parts = parts
+        if slot is not None:
+            self.slot = slot
+        if deadline:
+            self.deadline = deadline
 
     def __repr__(self) -> str:
         return f"<Request {self.id.decode('latin-1')} {self.state.name} body={0 if self.body is None else len(self.body)}>"

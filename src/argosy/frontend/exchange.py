@@ -60,7 +60,18 @@ class Exchange:
 
     def start(self) -> None:
         """Do what the request asks for. The reply comes now or later."""
-        plan = self.head.plan
+        head = self.head
+        if head.model is not None:  # nearly every request
+            chunks = self.chunks
+            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            self.request = request = Request(self.id, head.content_type, head.block, body, self)
+            request.admitted_at = self.started
+            try:
+                head.model.submit(request)
+            except Exception as error:  # noqa: BLE001  the boundary of a request, as in `_call`
+                self._broken(error)
+            return
+        plan = head.plan
         assert plan is not None
         if plan.model is not None:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from argosy.dataplane.served import ServedModel
 from argosy.frontend.site import Limits, Plan
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
@@ -35,7 +36,7 @@ class Head:
 
     __slots__ = (
         "_line", "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
-        "length", "method", "names_connection", "plan", "problem", "target", "upgrades", "version",
+        "length", "method", "model", "names_connection", "plan", "problem", "target", "upgrades", "version",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
@@ -61,6 +62,8 @@ class Head:
         self.upgrades = False
         self.problem: Problem | None = None
         self.plan: Plan | None = None
+        self.model: ServedModel | None = None
+        """The model, when the request is an ordinary prediction: its small body of known length is the only input."""
         self.generation = -1
         self._line = ""
         for at in range(0, len(fields), 2):
@@ -105,6 +108,12 @@ class Head:
     def is_repeatable(self) -> bool:
         """Whether an equal head on the same connection means the same."""
         return self.version == b"1.1" and not (self.id or self.expects or self.upgrades or self.is_chunked)
+
+    def planned(self, plan: Plan, limits: Limits) -> None:
+        """The site has said what happens to the request."""
+        self.plan = plan
+        if not (plan.with_query or self.is_form or self.is_chunked or self.upgrades or self.expects) and self.length < limits.arena_bytes:
+            self.model = plan.model if limits.request_deadline_s == 0 else None
 
     def problem_with(self, version: bytes, limits: Limits) -> Problem | None:
         """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""

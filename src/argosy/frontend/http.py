@@ -29,6 +29,7 @@ _BODY_RATE = 256
 """Bytes a second that a body must come in with, over `body_timeout_s`."""
 _SMALL = 1024
 """Pieces of a body under so many bytes are gathered."""
+_STOPS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
 _VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
 
@@ -154,15 +155,20 @@ class Connection(asyncio.BufferedProtocol):
     def _feed(self, data: memoryview) -> None:
         before = self._reading
         self._fed = len(data) if before is None else self._fed + len(data)
-        self._parse(data)
-        reading = self._reading
-        if reading is None or self._ended:
-            return
+        try:
+            self._parser.feed_data(data)
+        except _STOPS as error:
+            self._stopped(error, data)
+        if self._reading is not None and not self._ended:
+            self._unfinished(self._reading, before, len(data))
+
+    def _unfinished(self, reading: Exchange, before: Exchange | None, count: int) -> None:
+        """What came does not end the request: see that it stays within its limits."""
         if reading.slot is not None:
             self._body_left = len(reading.slot.view) - reading.received
         elif reading.head is NO_HEAD:
             if reading is not before:
-                self._fed = len(data)
+                self._fed = count
             limits = self.site.limits
             if self._fed > limits.head_bytes + limits.target_bytes:
                 self._refuse(oversize(self._target, self._fields, limits, self._fed) or long_head(limits))
@@ -176,15 +182,14 @@ class Connection(asyncio.BufferedProtocol):
         elif self._fed > self.site.limits.head_bytes + self.site.limits.target_bytes:
             self._refuse(long_trailers(self.site.limits))
 
-    def _parse(self, data: memoryview) -> None:
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._without_upgrade(data[upgrade.args[0] :])
-        except httptools.HttpParserCallbackError:
-            _log.exception("A request could not be handled")
+    def _stopped(self, error: Exception, data: memoryview) -> None:
+        """The parser does not go on."""
+        if isinstance(error, httptools.HttpParserUpgrade):
+            self._without_upgrade(data[error.args[0] :])
+        elif isinstance(error, httptools.HttpParserCallbackError):
+            _log.error("A request could not be handled", exc_info=error)
             self._refuse((500, "InternalServerException", "The server failed; its log says more."))
-        except httptools.HttpParserError:
+        else:
             self._refuse((400, "BadRequestException", "Invalid HTTP message."))
 
     def _without_upgrade(self, rest: memoryview) -> None:
@@ -202,7 +207,10 @@ class Connection(asyncio.BufferedProtocol):
         head.keep_alive = head.is_plain = False
         self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n%s\r\n\r\n" % framing)
         if len(rest) and not self._ended:
-            self._parse(rest)
+            try:
+                self._parser.feed_data(rest)
+            except _STOPS as error:
+                self._stopped(error, rest)
 
     # -- what the parser calls ---------------------------------------------------------------------------------------
 
@@ -264,9 +272,10 @@ class Connection(asyncio.BufferedProtocol):
         version = _VERSIONS.get(parser.get_http_version(), b"") if head.names_connection or not keep else b"1.1"
         head.problem = oversize(self._target, fields, site.limits, self._fed) or head.problem_with(version, site.limits)
         if head.problem is None:
-            head.plan = site.plan(head.method, head.target)
+            plan = site.plan(head.method, head.target)
+            head.planned(plan, site.limits)
             head.generation = site.registry.generation
-            if head.is_repeatable and head.plan.model is not None:
+            if head.is_repeatable and plan.model is not None:
                 self._head = head
         return head
 
@@ -274,6 +283,10 @@ class Connection(asyncio.BufferedProtocol):
         """A piece of the body."""
         reading = self._reading
         if self._ended or reading is None:
+            return
+        if reading.head.model is not None and not reading.chunks:  # small, and its length is known to be within the limits
+            reading.chunks.append(data)
+            reading.received = len(data)
             return
         slot = reading.slot
         if slot is not None:  # what came along with the head
@@ -301,11 +314,7 @@ class Connection(asyncio.BufferedProtocol):
         reading = self._reading
         if self._ended or reading is None:
             return
-        if reading.head.upgrades and not reading.upgraded and self._parser.should_upgrade():
-            reading.upgraded = True
-            return  # its body follows, see `_without_upgrade`
-        if reading.head.is_chunked and oversize(b"", self._fields, self.site.limits, self.site.limits.head_bytes + 1):
-            self._refuse(long_trailers(self.site.limits))
+        if reading.head.model is None and not self._is_whole(reading):
             return
         self._reading = None
         if self._budget_wait:
@@ -318,6 +327,16 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._waiting.append(reading)
             self._pause_reading()
+
+    def _is_whole(self, reading: Exchange) -> bool:
+        """Whether a request that the parser has finished is whole; False also when it was refused."""
+        if reading.head.upgrades and not reading.upgraded and self._parser.should_upgrade():
+            reading.upgraded = True
+            return False  # its body follows, see `_without_upgrade`
+        if reading.head.is_chunked and oversize(b"", self._fields, self.site.limits, self.site.limits.head_bytes + 1):
+            self._refuse(long_trailers(self.site.limits))
+            return False
+        return True
 
     # -- bodies ------------------------------------------------------------------------------------------------------
 
