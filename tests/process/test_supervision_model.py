@@ -1,0 +1,228 @@
+"""A served model with real workers in this process: scaling, failures to start, refusals, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argosy.dataplane.batcher import Policy
+from argosy.dataplane.served import ServedModel
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.messages import JobState
+from argosy.supervisor.member import Surroundings
+from argosy.supervisor.process import Reaper, children
+from argosy.supervisor.spec import ModelSpec
+from argosy.supervisor.states import State
+from argosy.testing.server import OBEDIENT
+from fakes.dataplane import Client, client_of, request
+
+Story = Callable[[ServedModel], Awaitable[None]]
+
+
+def spec(folder: Path, **changes: Any) -> ModelSpec:
+    """A model with the obedient handler."""
+    (folder / "service.py").write_text(OBEDIENT)
+    made = ModelSpec(
+        name="m", version=None, url="m", directory=folder, handler="service:handle", runtime="python", interpreter=sys.executable, manifest=None,
+        stop_timeout_s=5.0)  # fmt: skip
+    return replace(made, **changes)
+
+
+def tell(given: ModelSpec, story: Story, *, queue_size: int = 100, arena_size: int = 1 << 20) -> list[tuple[str, bytes]]:
+    """Run the story with a model on a loop of its own, close it, and see that no process and no descriptor stays; the workers' output."""
+    output: list[tuple[str, bytes]] = []
+    before = len(os.listdir("/proc/self/fd"))
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        around = Surroundings(
+            loop, Reaper(loop), lambda spec: {**os.environ, "PYTHONPATH": str(spec.directory)}, {"error_detail": "traceback"},
+            lambda model, worker, stream, line: output.append((stream, line)), lambda model, line: None, 1 << 20, time.time,
+        )  # fmt: skip
+        model = ServedModel(given, around, 9000, Policy(1, 0.0), queue_size, arena_size, lambda: None)
+        try:
+            await story(model)
+        finally:
+            await model.close(0.0)
+        assert (model.workers(), model.waiting, model.running, model.is_ready) == ([], 0, 0, False)
+
+    asyncio.run(run())
+    assert children() == []
+    assert len(os.listdir("/proc/self/fd")) == before
+    return output
+
+
+async def until(probe: Callable[[], object]) -> None:
+    """Let the loop run until the probe is true."""
+    while True:
+        if probe():
+            return
+        await asyncio.sleep(0.002)
+
+
+def test_a_life(tmp_path: Path) -> None:
+    """Scaled up it answers, also large bodies from shared memory; scaled down it goes on; scaled to nothing it refuses."""
+
+    async def story(model: ServedModel) -> None:
+        refused = request(b"echo:x")
+        model.submit(refused)
+        assert client_of(refused).error.code is ErrorCode.NO_WORKER
+        await model.scale(2, 2)
+        assert model.is_ready
+        assert [worker.state for worker in model.workers()] == ["IDLE", "IDLE"]
+        job = request(b"echo:hello")
+        model.submit(job)
+        await until(lambda: job.state is JobState.SETTLED)
+        assert client_of(job).body == b"hello"
+        assert model.arena is not None
+        slot = model.arena.take(100_000)
+        assert slot is not None
+        slot.view[:] = b"length:" + b"z" * 99_993
+        large = request(slot.view)
+        large.slot = slot
+        model.submit(large)
+        await until(lambda: large.state is JobState.SETTLED)
+        assert client_of(large).body == b"99993"
+        assert model.arena.used == 0
+        await model.scale(1, 1)
+        assert len(model.workers()) == 1
+        await model.scale(0, 1)
+        assert len(model.workers()) == 1
+        await model.scale(0, 0)
+        model.submit(late := request(b"echo:x"))
+        assert client_of(late).error.code is ErrorCode.NO_WORKER
+        assert (model.counters.answered, model.counters.refused) == (2, 2)
+        assert "ServedModel m" in repr(model)
+
+    tell(spec(tmp_path), story)
+
+
+def test_refusals_give_memory_back(tmp_path: Path) -> None:
+    """A full queue refuses; the slot of the refused body is free at once."""
+
+    async def story(model: ServedModel) -> None:
+        await model.scale(1, 1)
+        held = [request(b"sleep:0.2") for _ in range(4)]
+        for job in held:
+            model.submit(job)
+        assert model.arena is not None
+        slot = model.arena.take(10)
+        late = request(b"x")
+        late.slot = slot
+        model.submit(late)
+        assert client_of(late).error.code is ErrorCode.NO_WORKER
+        assert model.arena.used == 0
+        model.cancel(held[3])
+        await until(lambda: all(job.state is JobState.SETTLED for job in held))
+        assert client_of(held[3]).outcomes == []
+
+    tell(spec(tmp_path), story, queue_size=4)
+
+
+def test_a_deadline_of_a_waiting_job(tmp_path: Path) -> None:
+    """It is failed when its time is over, although no worker has come."""
+
+    async def story(model: ServedModel) -> None:
+        model.min_workers = 1
+        job = request(b"echo:x", deadline=asyncio.get_running_loop().time() + 0.01)
+        model.submit(job)
+        await until(lambda: job.state is JobState.SETTLED)
+        assert client_of(job).error.code is ErrorCode.DEADLINE_EXCEEDED
+
+    tell(spec(tmp_path), story, arena_size=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"interpreter": "/no/such/python"}, "cannot start /no/such/python"),
+        ({"handler": "missing:handle"}, "missing"),
+        ({"handler": "slow:handle", "startup_timeout_s": 0.5}, "startup_timeout_s"),
+    ],
+)
+def test_failures_to_start(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """`scale` raises the reason and the workers go on trying until the model is closed."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)\n")
+
+    async def story(model: ServedModel) -> None:
+        with pytest.raises(ArgosyError, match=message) as caught:
+            await model.scale(1, 1)
+        assert caught.value.code is ErrorCode.LOAD_FAILED
+        await until(lambda: model.workers()[0].restarts > 0)
+        assert message in (model.workers()[0].last_error or "")
+        assert model.counters.restarts >= 1
+
+    tell(spec(tmp_path, **changes), story)
+
+
+def test_closing_answers_what_runs(tmp_path: Path) -> None:
+    """Jobs that were accepted are answered before the workers end; jobs that come later, and scaling, are refused."""
+
+    async def story(model: ServedModel) -> None:
+        await model.scale(1, 1)
+        jobs = [request(b"sleep:0.1"), request(b"echo:last")]
+        for job in jobs:
+            model.submit(job)
+        closing = asyncio.ensure_future(model.close(10.0))
+        await asyncio.sleep(0)
+        model.submit(late := request(b"echo:x"))
+        assert client_of(late).error.code is ErrorCode.NO_WORKER
+        with pytest.raises(ArgosyError, match="being unregistered"):
+            await model.scale(2, 2)
+        assert "closing" in repr(model)
+        await closing
+        assert [client_of(job).body for job in jobs] == [b"0.1", b"last"]
+
+    tell(spec(tmp_path), story)
+
+
+def test_closing_does_not_wait_for_ever(tmp_path: Path) -> None:
+    """What runs longer than the time given fails, what waits is refused."""
+
+    async def story(model: ServedModel) -> None:
+        await model.scale(1, 1)
+        running, waiting = request(b"spin"), request(b"echo:x")
+        model.submit(running)
+        await until(lambda: model.running)
+        model.submit(waiting)
+        await model.close(0.2)
+        assert client_of(running).error.code is ErrorCode.WORKER_DIED
+        assert client_of(waiting).error.code is ErrorCode.DRAINING
+
+    tell(spec(tmp_path), story)
+
+
+def test_a_worker_that_is_stopped_before_it_has_loaded(tmp_path: Path) -> None:
+    """Whoever waits for it is told."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)\n")
+
+    async def story(model: ServedModel) -> None:
+        scaling = asyncio.ensure_future(model.scale(1, 1))
+        await until(lambda: model.workers() and model.workers()[0].state == State.LOADING.value)
+        await model.close(0.0)
+        with pytest.raises(ArgosyError, match="stopped before it had loaded"):
+            await scaling
+
+    tell(spec(tmp_path, handler="slow:handle"), story)
+
+
+def test_a_client_that_raises_is_alone(tmp_path: Path) -> None:
+    """Its answer is lost and logged; the next one comes."""
+
+    async def story(model: ServedModel) -> None:
+        await model.scale(1, 1)
+        for client in (Client(broken=True), Client()):
+            job = request(b"echo:x", client=client)
+            model.submit(job)
+            await until(lambda job=job: job.state is JobState.SETTLED)  # type: ignore[misc]  # mypy cannot infer it
+        assert model.counters.answered == 2
+
+    tell(spec(tmp_path), story)
