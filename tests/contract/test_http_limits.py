@@ -67,8 +67,8 @@ def test_longest_headers(make_site: MakeSite, over: int) -> None:
 
 
 @pytest.mark.parametrize(("data", "status"), [
-    (b"GET /" + b"x" * 200_000, 414), (b"GET / HTTP/1.1\r\nX: " + b"y" * 200_000, 431), (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 30_000, 431),
-    (b"GET / HTTP/1.1\r\n" + b"x" * 200_000, 431), (b"GET / HTTP/1.1\r\nX:" + b" " * 200_000, 431),
+    (b"GET /" + b"x" * 400_000, 414), (b"GET / HTTP/1.1\r\nX: " + b"y" * 400_000, 431), (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 60_000, 431),
+    (b"GET / HTTP/1.1\r\n" + b"x" * 400_000, 431), (b"GET / HTTP/1.1\r\nX:" + b" " * 400_000, 431),
 ])  # fmt: skip
 def test_endless_heads(site: FakeSite, data: bytes, status: int) -> None:
     """A head without an end is refused long before it fills the memory."""
@@ -81,8 +81,17 @@ def test_endless_heads(site: FakeSite, data: bytes, status: int) -> None:
 def test_head_behind_many_requests(make_site: MakeSite) -> None:
     """The limits count the bytes of one head, not of what came with it."""
     site = make_site(limits=Limits(head_bytes=100, target_bytes=100))
-    assert len(site.client().send(PING * 50).replies()) == 50
-    assert len(site.client().send(PING * 50 + PING[:20], PING[20:]).replies()) == 51
+    assert [reply.status for reply in site.client().send(PING * 50).replies()] == [200] * 50
+    assert [reply.status for reply in site.client().send(PING * 50 + PING[:20], PING[20:]).replies()] == [200] * 51
+
+
+@pytest.mark.parametrize("cut", [10, 60, 95, 100])
+def test_head_behind_medium_bodies(site: FakeSite, cut: int) -> None:
+    """So it is when more than the limits comes at once behind the beginning of a body."""
+    bodies, last = post(b"x" * 60_000) * 4, POST + b"Transfer-Encoding: chunked\r\nX: yyyyyyyyyyyyyy\r\n\r\n1\r\nz\r\n0\r\n\r\n"
+    client = site.client().send(bodies[:100], bodies[100:] + last[:cut], last[cut:])
+    assert [reply.status for reply in client.replies()] == [200] * 5
+    assert site.model.bodies[-1] == b"z"
 
 
 @pytest.mark.parametrize("size", [99, 100])

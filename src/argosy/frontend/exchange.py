@@ -38,8 +38,8 @@ class Exchange:
     received = 0
     reserved = 0
     """Bytes taken from the budget."""
-    framed = 0
-    """How much of a chunked body had come when its framing was last looked at."""
+    framed = -1
+    """How much of a chunked body had come when its framing was last looked at; -1 before that."""
     uninvited = False
     """`100 Continue` has to wait for the reply to an earlier request."""
     upgraded = False

@@ -169,11 +169,19 @@ class Connection(asyncio.BufferedProtocol):
         elif reading.head is NO_HEAD:
             if reading is not before:
                 self._fed = count
-            limits = self.site.limits
-            if self._fed > limits.head_bytes + limits.target_bytes:
-                self._refuse(oversize(self._target, self._fields, limits, self._fed) or long_head(limits))
+            if self._fed > self.site.limits.head_bytes:
+                self._bound_head()
         elif reading.head.is_chunked:
             self._bound_framing(reading)
+
+    def _bound_head(self) -> None:
+        """Refuse a head that is too long already. Of what came with its beginning, most may have belonged to earlier requests."""
+        limits = self.site.limits
+        problem = oversize(self._target, self._fields, limits, self._fed)
+        if problem is None and self._fed > limits.head_bytes + limits.target_bytes + len(self.site.receive):
+            problem = long_head(limits)
+        if problem is not None:
+            self._refuse(problem)
 
     def _bound_framing(self, reading: Exchange) -> None:
         """Extensions of chunks and trailers are dropped, but they may not go on for ever."""
