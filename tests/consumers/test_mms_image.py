@@ -69,15 +69,21 @@ def handle(data, context):
 Layout = Callable[[Path, Path], None]
 
 
+def archive(model: Path, folder: Path, form: str) -> None:
+    """Pack the model with the command of the environment."""
+    command = Path(sys.executable).parent / "model-archiver"
+    options = {"--model-name": "words", "--model-path": model, "--handler": "service:handle", "--archive-format": form, "--export-path": folder}
+    subprocess.run([command, *(str(word) for option in options.items() for word in option)], check=True, capture_output=True)
+
+
 def nested(model: Path, store: Path) -> None:
     """The archiver's tar.gz, which the platform unpacks: everything is in a folder named like the model."""
-    archiver = [str(Path(sys.executable).parent / "model-archiver"), "--model-name", "words", "--model-path", str(model), "--handler", "service:handle"]
-    subprocess.run([*archiver, "--archive-format", "tgz", "--export-path", str(store.parent)], check=True, capture_output=True)
-    packed = store.parent / "words.tar.gz"
-    with tarfile.open(packed) as archive:
-        archive.extractall(store, filter="data")
+    archive(model, store.parent, "tgz")
+    made = store.parent / "words.tar.gz"
+    with tarfile.open(made) as tar:
+        tar.extractall(store, filter="data")
     # unpacking in place leaves the archive beside the folder
-    packed.rename(store / "words.tar.gz")
+    made.rename(store / "words.tar.gz")
 
 
 def flat(model: Path, store: Path) -> None:
@@ -85,17 +91,16 @@ def flat(model: Path, store: Path) -> None:
     (model / "MAR-INF").mkdir()
     (model / "MAR-INF/MANIFEST.json").write_text(json.dumps({"runtime": "python", "model": {"modelName": "words", "handler": "service:handle"}}))
     data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+    with tarfile.open(fileobj=data, mode="w:gz") as tar:
         for path in model.iterdir():
-            archive.add(path, path.name)
-    with tarfile.open(fileobj=io.BytesIO(data.getvalue())) as archive:
-        archive.extractall(store, filter="data")
+            tar.add(path, path.name)
+    with tarfile.open(fileobj=io.BytesIO(data.getvalue())) as tar:
+        tar.extractall(store, filter="data")
 
 
 def packed(model: Path, store: Path) -> None:
     """A .mar in the model folder, beside a file that is none."""
-    archiver = [str(Path(sys.executable).parent / "model-archiver"), "--model-name", "words", "--model-path", str(model), "--handler", "service:handle"]
-    subprocess.run([*archiver, "--export-path", str(store)], check=True, capture_output=True)
+    archive(model, store, "default")
     (store / "README.txt").write_text("not a model")
 
 
@@ -143,7 +148,8 @@ def test_serve(container: Container, tmp_path: Path, layout: Layout) -> None:
 def test_a_command_of_its_own(container: Container, tmp_path: Path) -> None:
     """The documented way to serve other models: the command and its options behind the image's name."""
     image(container, tmp_path, packed)
-    begin(container, "multi-model-server", "--start", "--mms-config", "config.properties", "--model-store", "/opt/ml/model", "--models", "w=words.mar")
+    options = ["--start", "--mms-config", "config.properties", "--model-store", "/opt/ml/model", "--models", "w=words.mar"]
+    begin(container, "multi-model-server", *options)
     assert got(container.ask("POST", "/predictions/w", "a whale", "text/plain")) == (200, "1 words")
     assert got(container.ask("POST", "/predictions/words", "a whale", "text/plain"))[0] == 404
 
