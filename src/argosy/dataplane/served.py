@@ -13,7 +13,7 @@ from argosy.dataplane.queue import JobQueue
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Request
 from argosy.supervisor.arena import Arena
-from argosy.supervisor.member import Member, Surroundings
+from argosy.supervisor.member import Lane, Member, Surroundings
 from argosy.supervisor.pool import Pool
 from argosy.supervisor.spec import ModelSpec
 
@@ -41,11 +41,24 @@ class ServedModel:
         self.arena = Arena(arena_size, f"argosy-{spec.name}") if arena_size > 0 else None
         self._queue = JobQueue(queue_size)
         self.dispatcher = Dispatcher(spec.name, self._queue, policy, self.counters, around.loop, spec.response_timeout_s, on_batch)
-        self.pool = Pool(spec, around, number, self.arena, self.dispatcher.offer, next_gpu, self._restarted)
+        self.pool = Pool(spec, around, number, self.arena, self._offer, next_gpu, self._restarted, self._load_failed)
         self._closing = False
+        self.dispatcher.refusal = _refusal(spec.name)
 
     def __repr__(self) -> str:
         return f"<ServedModel {self.spec.name} {self.dispatcher!r} {self.pool!r}{' closing' if self._closing else ''}>"
+
+    def _offer(self, member: Member) -> Lane:
+        if not self._closing:
+            self.dispatcher.refusal = None
+        return self.dispatcher.offer(member)
+
+    def _load_failed(self) -> None:
+        """A worker could not load the model. When none can, nobody is left waiting for them."""
+        if not self._closing and all(member.is_hopeless for member in self.pool.members):
+            message = f"Model {self.spec.name} could not be loaded, so no worker can serve it; its description in the management API says why."
+            self.dispatcher.refusal = ArgosyError(ErrorCode.NO_WORKER, message)
+            self.dispatcher.refuse_waiting(self.dispatcher.refusal)
 
     def _restarted(self) -> None:
         self.counters.restarts += 1
@@ -73,7 +86,8 @@ class ServedModel:
         """Admit a request, or settle it with a refusal."""
         if not request.admitted_at:
             request.admitted_at = self._loop.time()
-        if not self._closing and self.min_workers > 0 and self._queue.put(request):
+        refusal = self.dispatcher.refusal
+        if refusal is None and self._queue.put(request):
             self.counters.admitted += 1
             self.dispatcher.wake()
             if request.deadline:
@@ -82,7 +96,7 @@ class ServedModel:
         self.counters.refused += 1
         if request.slot is not None:
             request.slot.release()
-        request.sink.fail(_refusal(self.spec.name))
+        request.sink.fail(refusal or _refusal(self.spec.name))
 
     def cancel(self, request: Request) -> None:
         """Whoever sent the request is gone."""

@@ -75,6 +75,8 @@ class Member:
         freed: Callable[[Member], None],
         template: Template | None = None,
         restarted: Callable[[], None] = lambda: None,
+        told: set[tuple[str, str]] | None = None,
+        load_failed: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.id = worker_id
@@ -92,6 +94,9 @@ class Member:
         self._freed = freed
         self._template = template
         self._restarted = restarted
+        self._load_failed = load_failed
+        self._logged_failures = set() if told is None else told
+        """The failures to load that were logged in full; shared by the workers of a pool."""
         self._state = WorkerState()
         self._process: Process | None = None
         self._channel: Channel | None = None
@@ -121,6 +126,11 @@ class Member:
     def state(self) -> State:
         """Where the worker is now."""
         return self._state.state
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether it could not load the model so far. It goes on trying."""
+        return self.loaded.done() and not self.loaded.cancelled() and self.loaded.exception() is not None
 
     @property
     def pid(self) -> int | None:
@@ -257,10 +267,15 @@ class Member:
 
     def _fail_load(self, error: ArgosyError) -> None:
         self.last_error = error
-        _log.error("model %s: worker %s could not load: %s%s", self.spec.name, self.id, error.message, error.detail and "\n" + error.detail)
+        # the traceback once: the other workers, and the next attempts, usually fail for the same reason
+        is_new = (error.message, error.detail) not in self._logged_failures
+        self._logged_failures.add((error.message, error.detail))
+        detail = "\n" + error.detail if is_new and error.detail else ""
+        _log.error("model %s: worker %s could not load%s: %s%s", self.spec.name, self.id, "" if is_new else " again", error.message, detail)
         if not self.loaded.done():
             self.loaded.set_exception(error)
             self.loaded.exception()  # whoever waits for it sees it; nobody has to
+        self._load_failed()
 
     def _line(self, stream: str, line: bytes) -> None:
         self._around.output(self.spec.name, self.id, stream, line)

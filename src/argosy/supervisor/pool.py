@@ -27,6 +27,7 @@ class Pool:
         offer: Callable[[Member], Lane],
         next_gpu: Callable[[], int | None],
         restarted: Callable[[], None] = lambda: None,
+        load_failed: Callable[[], None] = lambda: None,
     ) -> None:
         self.spec = spec
         self.members: list[Member] = []
@@ -37,6 +38,8 @@ class Pool:
         self._offer = offer
         self._next_gpu = next_gpu
         self._restarted = restarted
+        self._load_failed = load_failed
+        self._told: set[tuple[str, str]] = set()
         self._leaving: set[Member] = set()
         self._template = _template(spec, around, arena) if spec.preload else None
         self._empty = asyncio.Event()
@@ -61,7 +64,10 @@ class Pool:
     def _make(self) -> Member:
         worker_id = f"{self._number}-{secrets.token_hex(4)}"
         gpu_id = self._next_gpu() if self._template is None else None
-        return Member(self.spec, self._around, worker_id, gpu_id, self._arena, self._offer, self._freed, self._template, self._restarted)
+        return Member(
+            self.spec, self._around, worker_id, gpu_id, self._arena, self._offer, self._freed, self._template,
+            self._restarted, self._told, self._load_failed,
+        )  # fmt: skip
 
     def _freed(self, member: Member) -> None:
         self._leaving.discard(member)

@@ -162,7 +162,11 @@ class TypedEntry(Entry):
         if parameter.hint is _MISSING:
             data = inputs.parameters(job)
             return data["body"] if list(data) == ["body"] else data
-        named = [value for name, _, value in parts if name == parameter.name] or ([parts[0][2]] if len(parts) == 1 and body is None else [])
+        named = [value for name, _, value in parts if name == parameter.name]
+        if not named and len(parts) == 1 and body is None:
+            # `curl -d 'some text'` announces a form: its only field is then the text itself, without a value
+            name, _, value = parts[0]
+            named = [value if len(value) else memoryview(name.encode("utf-8", "surrogateescape"))]
         if named:
             return self._from_part(parameter, named[-1])
         if body is None or (parts and not len(body)):

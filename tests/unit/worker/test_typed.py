@@ -315,3 +315,10 @@ def predict(x: Wild):
 """
     records = [job_record(seq, body, JSON) for seq, body in ((1, b'{"wild": true}'), (2, b'{"wild": false}'))]
     assert {answer.seq: answer.code for answer in run(model(HEAD + source), *records).answers} == {1: code, 2: 0}
+
+
+def test_only_field_of_a_form_without_a_value_is_the_text_itself(model: WriteModel) -> None:
+    """`curl -d 'some text'` announces a form; a handler with one input gets the text all the same."""
+    source = "def predict(text: str) -> str:\n    return text\n"
+    assert one(model, source, job_record(1, None, parts=[("some text", "", b"")])).body == b"some text"
+    assert one(model, source, job_record(1, None, parts=[("text", "", b"")])).body == b""
