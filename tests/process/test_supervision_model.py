@@ -73,7 +73,9 @@ def test_a_life(tmp_path: Path) -> None:
 
     async def story(model: ServedModel) -> None:
         refused = request(b"echo:x")
+        refused.admitted_at = 1.0
         model.submit(refused)
+        assert refused.admitted_at == 1.0
         assert client_of(refused).error.code is ErrorCode.NO_WORKER
         await model.scale(2, 2)
         assert model.is_ready
@@ -161,6 +163,18 @@ def test_failures_to_start(changes: dict[str, Any], message: str, tmp_path: Path
         assert model.counters.restarts >= 1
 
     tell(spec(tmp_path, **changes), story)
+
+
+def test_the_first_failure_ends_the_wait(tmp_path: Path) -> None:
+    """Of two workers one fails while the other still loads: `scale` does not wait for that one."""
+    code = "import time\ntry:\n    open('flag', 'x').close()\nexcept FileExistsError:\n    time.sleep(1000)\nraise RuntimeError('the first')\n"
+    (tmp_path / "mixed.py").write_text(code)
+
+    async def story(model: ServedModel) -> None:
+        with pytest.raises(ArgosyError, match="the first"):
+            await model.scale(2, 2)
+
+    tell(spec(tmp_path, handler="mixed:handle"), story)
 
 
 def test_closing_answers_what_runs(tmp_path: Path) -> None:

@@ -571,3 +571,19 @@ def test_a_single_job_is_not_looked_after_early() -> None:
     world.member()
     world.submit()
     assert world.timers == 0
+
+
+def test_finished_answers_do_not_wait_for_a_slow_job() -> None:
+    """While a worker is silent in the middle of a message, what it has finished is delivered, once, and what it sends later is no surprise."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    first, second, third = world.submit(3)
+    member.begin(3)
+    member.leave_unsent(wire.answer_record(2, 200, b"early"))
+    for _ in range(3):
+        world.loop.advance(1.0)
+    assert client_of(first).body == b"early"
+    member.answer(2, 3, 4)
+    assert [client_of(job).body for job in (first, second, third)] == [b"early", b"3", b"4"]
+    assert (member.events[-1], world.dispatcher.running, world.counters.answered) == ((Event.DONE, ""), 0, 4)
