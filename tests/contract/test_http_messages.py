@@ -421,7 +421,8 @@ def test_bug_behind_a_prediction(make_site: MakeSite, caplog: pytest.LogCaptureF
 
     site = make_site(model=FakeModel(handler=fail))
     assert site.client().send(post(b"1")).reply().status == 500
-    assert "RuntimeError: bug" in caplog.text
+    assert site.client().send(post(b"1").replace(b"/predictions/echo", b"/invoke/echo?a")).reply().status == 500
+    assert caplog.text.count("RuntimeError: bug") == 2
 
 
 def test_form_without_a_boundary_is_a_body(make_site: MakeSite) -> None:
