@@ -55,12 +55,18 @@ def test_threads_are_few_and_reused() -> None:
     """At most so many at once, made when they are needed; results and exceptions come back."""
     threads = DaemonThreads(2, "t")
     assert threads.submit(threading.current_thread).result().daemon
-    gate = threading.Barrier(3)
-    running = [threads.submit(gate.wait) for _ in range(2)]
+    gate, begun = threading.Event(), threading.Semaphore(0)
+
+    def hold() -> bool:
+        begun.release()
+        return gate.wait(30)
+
+    running = [threads.submit(hold) for _ in range(2)]
     waiting = threads.submit(int, "x")
+    assert all(begun.acquire(timeout=30) for _ in range(2))
     assert repr(threads) == "<DaemonThreads t 2 of 2, 1 waiting>"
-    gate.wait()
-    assert sorted(one.result() for one in running) != [0, 0]
+    gate.set()
+    assert all(one.result() for one in running)
     with pytest.raises(ValueError, match="invalid literal"):
         waiting.result()
     threads.shutdown()
