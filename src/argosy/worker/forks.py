@@ -53,8 +53,10 @@ def serve(worker: Worker, sock: socket.socket, output: Output) -> int:
         number, descriptors = request
         middle = os.fork()
         if middle == 0:
+            middle = os.getpid()  # now: it may be gone before the worker could ask who its parent is
             if os.fork():
                 os._exit(0)
+            _wait_for_adoption(middle)
             return _become(worker, sock, number, descriptors, output)
         os.waitpid(middle, 0)
         for descriptor in descriptors:
@@ -65,7 +67,6 @@ def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[
     """Be a worker of the server from now on."""
     link_fd, page_fd, out, err = descriptors
     os.setsid()
-    _wait_for_adoption()
     process.die_with_parent(link_fd)
     for source, target in ((out, 1), (err, 2)):
         os.dup2(source, target)
@@ -78,9 +79,8 @@ def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[
     return worker.adopt(link)
 
 
-def _wait_for_adoption() -> None:
+def _wait_for_adoption(middle: int) -> None:
     """Wait until the process in the middle has gone: only then is the server our parent, and its death ours."""
-    middle = os.getppid()
     deadline = time.monotonic() + _ADOPTION_S
     while os.getppid() == middle and time.monotonic() < deadline:
         time.sleep(0.0005)  # there is nothing to wait on: a grandchild is not told
