@@ -115,6 +115,8 @@ class Config:
         "none", "word", "What clients see of a handler's exception.", name="error_detail", words=("none", "message", "traceback"))
     ping_policy: str = ours(
         "argosy", "word", "`argosy`: /ping answers 503 while no model can serve; `mms`: always 200.", name="ping_policy", words=("argosy", "mms"))
+    endpoints: tuple[str, ...] = ours(
+        (), "names", "Custom endpoints to switch on, by the names of their entry points, or `ALL` installed ones.", name="endpoints")
     temp_dir: Path = ours(
         Path("/tmp"), "path", "Folder of unpacked archives and sockets.", name="temp_dir",  # noqa: S108 - replaced by what the system says
         env=("TEMP",), unset="the system's temporary folder")
@@ -147,7 +149,7 @@ class Config:
     io_ratio: str | None = setting(None, "any", "Sockets of the Java server.", needless=True, mms_env=False)
     vmargs: str | None = setting(None, "any", "Options of the Java machine.", needless=True, mms_env=False)
     plugins_path: str | None = setting(
-        None, "any", "Jars of the Java server; endpoints are added by Python entry points instead.", needless=True, mms_env=False)
+        None, "any", "Jars of the Java server; endpoints are added by Python entry points and the setting `endpoints`.", needless=True, mms_env=False)
     model_server_home: str | None = setting(None, "any", "Installation folder of the Java server.", needless=True, mms_env=False)
 
     @property

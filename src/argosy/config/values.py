@@ -99,6 +99,10 @@ def _regexes(text: str, setting: Setting) -> tuple[re.Pattern[str], ...]:
     return tuple(_regex(item.strip(), setting) for item in text.split(",") if item.strip())
 
 
+def _names(text: str, setting: Setting) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
 def _inference(text: str, setting: Setting) -> object:
     return _address(text, (80, 443))
 
@@ -116,12 +120,14 @@ def _address(text: str, ports: tuple[int, int]) -> object:
 
 PARSERS: Mapping[str, Callable[[str, Setting], object]] = {
     "integer": _integer, "number": _number, "boolean": _boolean, "choice": _choice, "word": _word, "text": _text, "any": _text, "path": _path,
-    "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "address": _inference, "management_address": _management,
+    "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "names": _names,
+    "address": _inference, "management_address": _management,
 }
 """One parser for each kind of setting."""
 
 _NOUNS = {
     "integer": "an integer", "number": "a number", "boolean": "true or false", "choice": "true or false", "path": "a path",
     "path_or_none": "a path or none", "regex": "a regular expression", "regexes": "regular expressions separated by commas",
+    "names": "names separated by commas",
     "address": "http://host[:port], https://host[:port] or unix:/path", "management_address": "http://host[:port], https://host[:port] or unix:/path",
 }

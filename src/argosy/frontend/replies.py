@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+from argosy.protocols.endpoint import is_header
+
 _OWN = frozenset({"x-request-id", "pragma", "cache-control", "expires", "content-length", "connection", "transfer-encoding"})
 NO_CACHE = (
     b"Pragma: no-cache\r\nCache-Control: no-cache; no-store, must-revalidate, private\r\nExpires: Thu, 01 Jan 1970 00:00:00 UTC\r\n"
 )
-
-
-def is_header(name: str, value: str) -> bool:
-    """Whether a header can be sent: a token, and a value without line breaks."""
-    return _TOKEN.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
 
 
 def handler_headers(headers: Sequence[tuple[str, str]]) -> bytes | None:

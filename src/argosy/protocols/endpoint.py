@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from argosy.errors import ArgosyError
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+def is_header(name: str, value: str) -> bool:
+    """Whether a header can be sent: a token, and a value without line breaks."""
+    return _TOKEN.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +27,18 @@ from argosy.frontend.site import Budget, HttpCounters, Limits, Site
 from argosy.logs import Logs, RecordLog
 from argosy.metrics.exposition import Exposition
 from argosy.metrics.host import Host
+from argosy.protocols.custom import Endpoint, WithEndpoints
+from argosy.protocols.custom import Surroundings as EndpointSurroundings
 from argosy.protocols.endpoint import Dialect
 from argosy.protocols.management import Access, ManagementDialect, SharedDialect
 from argosy.protocols.mms import InferenceDialect
 from argosy.protocols.observability import Observability, model_figures
+from argosy.protocols.openapi import INFERENCE, MANAGEMENT
 from argosy.protocols.status import Detail
+from argosy.server.endpoints import installed_endpoints, load_endpoints
 from argosy.server.environment import worker_environment
 from argosy.server.reports import Reports
+from argosy.server.threads import DaemonThreads
 from argosy.server.tls import tls_context
 from argosy.store.address import AddressPolicy
 from argosy.store.cache import Cache
@@ -53,6 +58,7 @@ _FIRST_NUMBER = 9000
 _ARENA_BYTES = 256 * 1024 * 1024
 _FRAME_EXTRA = 1024 * 1024
 _FILE_THREADS = 8
+_ENDPOINT_THREADS = 8
 
 
 @dataclass(slots=True)
@@ -64,7 +70,8 @@ class Parts:
     loop: asyncio.AbstractEventLoop
     reaper: Reaper
     repository: Repository
-    executor: ThreadPoolExecutor
+    executors: Sequence[Executor]
+    """For blocking file work, and for custom endpoints."""
     registry: Registry
     manager: Manager
     inference: Listener
@@ -105,6 +112,7 @@ class _Gpus:
 
 def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     """Build everything; nothing is bound or started yet, but the temporary folder is taken. Raises `ArgosyError` INVALID_CONFIG."""
+    endpoints = load_endpoints(config.endpoints, installed_endpoints()) if config.endpoints else []
     machine = read_host()
     gpus = _Gpus(usable_gpus(config, run_program, open_library))
     workers, reason = default_start_workers(config, machine, gpus.count)
@@ -133,13 +141,28 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     speaks_inference = InferenceDialect(registry, observability, error_detail=Detail(config.error_detail))
     access_rules = Access(config.management_token, config.cors_allowed_origin, config.management_address.is_loopback)
     speaks_management = ManagementDialect(manager, observability, access_rules, host.resident_bytes)
+    threads = DaemonThreads(_ENDPOINT_THREADS, "argosy-endpoint")
+    extended = _extender(endpoints, EndpointSurroundings(config, registry, threads, host.resident_bytes), access_rules)
     if config.is_one_listener:
-        inference = management = listener(SharedDialect(speaks_inference, speaks_management), config.inference_address)
+        both = extended(SharedDialect(speaks_inference, speaks_management), (INFERENCE, MANAGEMENT))
+        inference = management = listener(both, config.inference_address)
     else:
-        inference = listener(speaks_inference, config.inference_address)
-        management = listener(speaks_management, config.management_address)
+        inference = listener(extended(speaks_inference, (INFERENCE,)), config.inference_address)
+        management = listener(extended(speaks_management, (MANAGEMENT,)), config.management_address)
     reports = Reports(loop, logs, (accesses, predictions), host, http, config.metric_time_interval)
-    return Parts(config, logs, loop, reaper, repository, executor, registry, manager, inference, management, reports, workers, reason)
+    return Parts(config, logs, loop, reaper, repository, (executor, threads), registry, manager, inference, management, reports, workers, reason)
+
+
+def _extender(
+    endpoints: Sequence[Endpoint], around: EndpointSurroundings, access: Access
+) -> Callable[[Dialect, Sequence[str]], Dialect]:
+    """Makes a dialect of one that has the endpoints of some listeners too."""
+
+    def extended(dialect: Dialect, listeners: Sequence[str]) -> Dialect:
+        ours = [endpoint for endpoint in endpoints if endpoint.listener in listeners]
+        return WithEndpoints(dialect, ours, around, access.refusal) if ours else dialect
+
+    return extended
 
 
 def _repository(config: Config) -> Repository:

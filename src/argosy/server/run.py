@@ -170,7 +170,8 @@ async def _take_apart(parts: Parts) -> None:
         listener.close()
     await parts.manager.close(0.0)
     parts.reaper.stop()
-    parts.executor.shutdown(wait=False, cancel_futures=True)
+    for executor in parts.executors:
+        executor.shutdown(wait=False, cancel_futures=True)
     parts.reports.stop()
     try:
         parts.repository.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.frontend.replies import handler_headers, is_header, status_line
+from argosy.frontend.replies import handler_headers, status_line
+from argosy.protocols.endpoint import is_header
 
 
 @settings(derandomize=True)
