@@ -47,8 +47,6 @@ class VoiceService:
 
     def initialize(self, context: Any) -> None:
         """Read the network onto the GPU that the server chose for this worker, or onto the processor."""
-        # more workers use more processors, and share nothing; more threads wait for each other
-        torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         properties = context.system_properties
         self.device = torch.device("cpu" if properties.get("gpu_id") is None else f"cuda:{properties['gpu_id']}")
         self.model = torch.jit.load(os.path.join(properties["model_dir"], "model.pt"), map_location=self.device).eval()
