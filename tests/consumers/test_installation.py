@@ -22,7 +22,7 @@ def files(package: Path) -> set[str]:
 def run(*argv: str) -> str:
     """What a command of the environment prints."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ARGOSY_", "COV_"))}
-    command = [Path(ENVIRONMENT) / argv[0], *argv[1:]]
+    command = [str(Path(ENVIRONMENT) / argv[0]), *argv[1:]]
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environ, cwd="/", timeout=60).stdout
 
 
