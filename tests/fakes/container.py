@@ -28,6 +28,7 @@ from argosy.testing.server import wait_for
 UNSHARE = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child")
 _ETC = ("passwd", "group", "hosts", "nsswitch.conf", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "localtime", "ssl")
 _CLONE_NEWNET = 0x40000000
+_PR_SET_PDEATHSIG = 1
 
 
 def why_not() -> str:
@@ -86,6 +87,9 @@ class Container:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
+            with contextlib.suppress(OSError, IndexError):
+                # with process 1 everything ends
+                os.kill(self._first(), signal.SIGKILL)
             self._process.kill()
             self._process.wait()
 
@@ -221,6 +225,8 @@ def main(text: str, become: Callable[[str, list[str], dict[str, str]], object] =
         os.setgroups([])
         os.setgid(spec["user"])
         os.setuid(spec["user"])
+        # another user: what --kill-child asked for is forgotten
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ.clear()
     os.environ.update(spec["env"])
     become(spec["argv"][0], spec["argv"], spec["env"])
