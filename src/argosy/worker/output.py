@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 from argosy import wire
 
@@ -49,24 +49,11 @@ class MarkedPipe(io.FileIO):
         """Write all of `data`; returns its length."""
         raw = bytes(data)
         if raw:
-            self._write_all(self._marked(raw))
+            text = self._marked(raw)
+            written = super().write(text)
+            if written != len(text):
+                self._write_rest(text, written)
         return len(raw)
-
-    def _marked(self, raw: bytes) -> bytes:
-        mark = self._current()
-        if not mark and not self._line_mark and wire.MARK not in raw:
-            return raw
-        if _identity(self.fileno()) != self._pipe:
-            return raw
-        text = raw.replace(wire.MARK, wire.SPELLED_MARK)
-        head = b""
-        if self._at_start:
-            head = mark
-        elif mark != self._line_mark:
-            head = mark or wire.NO_MARK
-        self._at_start = raw.endswith(b"\n")
-        self._line_mark = b"" if self._at_start else mark
-        return head + text[:-1].replace(b"\n", b"\n" + mark) + text[-1:]
 
     def _current(self) -> bytes:
         ids = self._running.ids
@@ -75,13 +62,33 @@ class MarkedPipe(io.FileIO):
             self._mark = wire.output_mark(",".join(ids.values())) if ids else b""
         return self._mark
 
-    def _write_all(self, data: bytes) -> None:
+    def _marked(self, raw: bytes) -> bytes:
+        """What goes into the pipe for `raw`: the same, unless a line begins in it, or goes on for another batch."""
+        mark = self._current()
+        has_mark = wire.MARK in raw
+        if not mark and not self._line_mark and not has_mark:
+            return raw
+        continues = not self._at_start and mark == self._line_mark
+        head = b"" if continues else mark if self._at_start else mark or wire.NO_MARK
+        if not head and not has_mark and raw.find(b"\n", 0, -1) < 0:
+            self._went_on(raw, mark)
+            return raw
+        if _identity(self.fileno()) != self._pipe:
+            return raw
+        self._went_on(raw, mark)
+        text = raw.replace(wire.MARK, wire.SPELLED_MARK) if has_mark else raw
+        return head + text[:-1].replace(b"\n", b"\n" + mark) + text[-1:]
+
+    def _went_on(self, raw: bytes, mark: bytes) -> None:
+        self._at_start = raw.endswith(b"\n")
+        self._line_mark = b"" if self._at_start else mark
+
+    def _write_rest(self, data: bytes, written: Optional[int]) -> None:
+        """What a signal kept the kernel from taking. None: the handler made the pipe non-blocking, and it is full; the rest is lost."""
         rest = memoryview(data)
-        while rest:
-            written = super().write(rest)
-            if written is None:  # the handler made the pipe non-blocking, and it is full
-                return
+        while written is not None and written < len(rest):
             rest = rest[written:]
+            written = super().write(rest)
 
 
 def _identity(fd: int) -> Tuple[int, int]:

@@ -148,6 +148,11 @@ def test_a_method_that_is_not_there_is_refused(server: Server, method: str) -> N
     assert (reply.status, json.loads(reply.body)["type"]) == (405, "MethodNotAllowedException")
 
 
+def test_head_needs_get(server: Server) -> None:
+    """It is answered by nothing else."""
+    assert server.ask(server.dialect(made(pattern="a", put=print)), "HEAD", "/a").status == 405
+
+
 def test_a_broken_query_is_the_clients_fault(server: Server) -> None:
     """The endpoint is not called."""
     assert server.ask(server.dialect(Echo), "GET", "/echo?x=%zz").status == 400

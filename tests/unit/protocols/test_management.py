@@ -100,7 +100,7 @@ def test_unknown_paths(server: Server, method: str, path: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [
     ("PUT", "/models"), ("DELETE", "/models"), ("OPTIONS", "/models"), ("PATCH", "/models"), ("HEAD", "/models"), ("POST", "/models/okay"),
-    ("OPTIONS", "/models/okay"), ("GET", "/"), ("GET", "/api-description/x"),
+    ("OPTIONS", "/models/okay"), ("GET", "/"), ("GET", "/api-description/x"), ("POST", "/openapi.json"),
 ])  # fmt: skip
 def test_wrong_methods(server: Server, method: str, path: str) -> None:
     """Each path has its methods."""

@@ -12,7 +12,7 @@ from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.metrics.exposition import Exposition
 from argosy.metrics.host import Host
-from argosy.protocols import management, mms
+from argosy.protocols import management, mms, openapi
 from argosy.protocols.endpoint import Call, HttpReply, HttpRequest, Predict
 from argosy.protocols.mms import InferenceDialect, segments
 from argosy.protocols.observability import Observability
@@ -78,6 +78,7 @@ def test_unknown_paths(path: str) -> None:
 
 @pytest.mark.parametrize(("method", "path"), [
     ("GET", "/"), ("GET", "//"), ("OPTIONS", "//"), ("GET", "/api-description/x"), ("POST", "/livez"), ("DELETE", "/readyz"), ("POST", "/metrics"),
+    ("POST", "/openapi.json"),
 ])  # fmt: skip
 def test_wrong_methods(method: str, path: str) -> None:
     """A path that is there, but not for this method."""
@@ -122,6 +123,14 @@ def test_options_of_an_unknown_model() -> None:
     """A model that is not there cannot be described."""
     with pytest.raises(ArgosyError, match=r"^Model not found: nosuch$"):
         get(dialect(), "OPTIONS", "/predictions/nosuch")
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/openapi.json/"])
+def test_the_strict_description_has_a_path_of_its_own(path: str) -> None:
+    """It is the one that validators accept; below it there is nothing, and a model may be called like it."""
+    found = json.loads(get(dialect(), "GET", path).body)
+    assert found == openapi.strict_description([openapi.INFERENCE])
+    assert dialect().route("GET", "/openapi.json/predict", "") == Predict("openapi.json", True)
 
 
 @pytest.mark.parametrize(("method", "path"), [("OPTIONS", "/"), ("GET", "/api-description"), ("POST", "/api-description/")])
