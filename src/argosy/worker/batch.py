@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
@@ -52,6 +52,9 @@ class Batches:
 
     def run(self, jobs: Sequence[wire.Job]) -> None:
         """Answer these jobs. Raises only what ends the worker."""
+        if len(jobs) == 1:
+            self._run_one(jobs[0])
+            return
         ready, data = [], []
         for job in jobs:
             try:
@@ -66,6 +69,64 @@ class Batches:
             self._link.publish(time.perf_counter_ns())
         if ready:
             self._run_ready(ready, data)
+
+    def _run_one(self, job: wire.Job) -> None:
+        """The same as `run` for a single job, which is what nearly every message of a quick model consists of."""
+        link, context = self._link, self._context
+        try:
+            data = self._entry.prepare(self._inputs, job)
+        except wire.WireError:
+            raise
+        except Exception as error:  # noqa: BLE001  the job boundary, as in `run`
+            self._fail(job, error, 0)
+            link.publish(time.perf_counter_ns())
+            return
+        request = self._inputs.request(job)
+        seq = job.seq
+        link.start(seq, seq + 1)
+        self._running.ids = context.request_ids = {0: job.id}
+        context._request_processor = [request]
+        context._metrics = self._make_metrics
+        begin = time.perf_counter_ns()
+        try:
+            results = self._entry.call([data], context)
+        except Exception as error:  # noqa: BLE001  the job boundary: whatever a handler raises fails its job, never the worker
+            results = [error]
+        if link.abandoned:
+            raise LinkClosed("a fork of the worker came back from the handler")
+        now = time.perf_counter_ns()
+        busy_us = min((now - begin) // 1000, _MAX_MICROSECONDS)
+        body = self._plain_body(results, request)
+        if body is not None:
+            link.answer(seq, 200, body, busy_us)
+        else:
+            self._answer([request], self._checked(results, 1), busy_us)
+        if context._metrics is not self._make_metrics:
+            self._add_metrics(context._metrics)
+        self._running.ids = NOBODY
+        link.publish(now)
+
+    def _plain_body(self, results: Any, request: JobRequest) -> Optional[bytes]:
+        """The body of an ordinary answer: one text or bytes, and nothing else was set. None for everything that needs a closer look."""
+        if type(results) is not list or len(results) != 1:
+            return None
+        item = results[0]
+        try:
+            body = item if type(item) is bytes else self._entry.encode(item, request) if type(item) is str else None
+            if type(body) is bytes and request.is_plain() and not 0 < self._limit < len(body):
+                return body
+        except Exception:  # noqa: BLE001  the closer look says what is wrong
+            return None
+        return None
+
+    @staticmethod
+    def _checked(results: Any, count: int) -> List[Any]:
+        """The results of a handler for `count` requests, or for each of them why there is none."""
+        if not isinstance(results, list):
+            return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.NOT_A_LIST)] * count
+        if len(results) != count:
+            return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.WRONG_LENGTH)] * count
+        return results
 
     def _run_ready(self, jobs: List[wire.Job], data: List[Any]) -> None:
         link = self._link
@@ -96,16 +157,11 @@ class Batches:
     def _call(self, requests: List[JobRequest], data: List[Any]) -> List[Any]:
         """The results of the handler, one for each request. Raises what it raises, and `ArgosyError` BAD_OUTPUT."""
         context = self._context
-        ids = {0: requests[0].job.id} if len(requests) == 1 else {index: request.job.id for index, request in enumerate(requests)}
+        ids = {index: request.job.id for index, request in enumerate(requests)}
         self._running.ids = context.request_ids = ids
         context._request_processor = requests  # type: ignore[assignment]  # a list of a subclass, which nobody appends to
         context._metrics = self._make_metrics
-        results = self._entry.call(data, context)
-        if not isinstance(results, list):
-            return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.NOT_A_LIST)] * len(requests)
-        if len(results) != len(requests):
-            return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.WRONG_LENGTH)] * len(requests)
-        return results
+        return self._checked(self._entry.call(data, context), len(requests))
 
     def _again(self, requests: List[JobRequest], error: Exception) -> List[Any]:
         """The results after the handler raised `error` for these requests: halves are tried again until the culprits stand alone."""

@@ -7,7 +7,6 @@ A worker is forked twice and so becomes a child of the server, which adopts orph
 from __future__ import annotations
 
 import array
-import gc
 import mmap
 import os
 import socket
@@ -44,8 +43,6 @@ def receive(sock: socket.socket) -> Optional[Tuple[int, List[int]]]:
 
 def serve(worker: Worker, sock: socket.socket, output: Output) -> int:
     """Fork workers until the server is gone. Returns in the template, and in every worker when that has ended: the exit status."""
-    gc.collect()
-    gc.freeze()  # the collector must not write into pages that all workers share
     while True:
         request = receive(sock)
         if request is None:

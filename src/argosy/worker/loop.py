@@ -6,6 +6,7 @@ The data of a LOAD frame is a JSON object; see `LoadOrder`. The answer is {"ok":
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -147,6 +148,9 @@ class Worker:
             self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail, self._running)
         load_ms = round((time.perf_counter() - begin) * 1000, 3)
         self._report = {"ok": True, "pid": os.getpid(), "load_ms": load_ms, **self._entry.describe()}
+        # what the model consists of stays: the collector need not look at it again and again, which takes long for large models
+        gc.collect()
+        gc.freeze()
         self._tell(self._report)
         if load_metrics.store:
             self._link.send(wire.METRIC, meters.lines(load_metrics))
