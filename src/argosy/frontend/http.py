@@ -37,8 +37,8 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_body_left", "_budget_wait", "_continuing", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser", "_paused",
-        "_reading", "_reading_paused", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "send", "site",
+        "_body_left", "_budget_wait", "_continuing", "_deferred", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser", "_paused",
+        "_reading", "_reading_paused", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "site",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -72,6 +72,8 @@ class Connection(asyncio.BufferedProtocol):
         self._lingering = False
         self._unsent = 0
         """How much the client had not read when that was last looked at."""
+        self._deferred: bytes | None = None
+        """A reply that is sent at the end of this turn of the loop."""
         self._paused = False
         self._reading_paused = False
 
@@ -83,7 +85,6 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast(asyncio.Transport, transport)
-        self.send = self._transport.write
         self._since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
@@ -407,10 +408,27 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- replies -----------------------------------------------------------------------------------------------------
 
-    # `send` is the transport's own write, for the current exchange, whose client is there
+    def send(self, reply: bytes) -> None:
+        """Send the reply of the current exchange, together with those of other connections.
+
+        The replies of a message from a worker are made one after the other and then sent one after the other: in turns, each system call would
+        throw out of the processor's caches what the next reply needs.
+        """
+        if self._deferred is None:
+            self._deferred = reply
+            self.site.send_later(self)
+        else:
+            self._deferred += reply
+
+    def flush(self) -> None:
+        """Send the reply that was put off."""
+        reply, self._deferred = self._deferred, None
+        if reply is not None and not self._transport.is_closing():
+            self._transport.write(reply)
 
     def write(self, data: Buffer) -> None:
         """Send bytes; does nothing when the client is gone."""
+        self.flush()
         if not self._transport.is_closing():
             self._transport.write(data)
 
@@ -452,6 +470,7 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self) -> None:
         """Close the connection after what was written; if the client is still sending, first let it read the reply."""
         self._ended = True
+        self.flush()
         for exchange in self._waiting:
             exchange.free()
         self._waiting.clear()
@@ -534,6 +553,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def drain(self) -> None:
         """The server stops: close as soon as nothing is being answered."""
+        self.flush()
         if self.exchange is None and not self._waiting and (self._reading is None or self._reading.head is NO_HEAD):
             self._ended = True
             self._transport.close()

@@ -7,13 +7,16 @@ import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.protocols.endpoint import Call, Dialect, HttpReply, Predict
+
+if TYPE_CHECKING:
+    from argosy.frontend.http import Connection
 
 _ROUTES = 1024
 _RECEIVE = 256 * 1024
@@ -154,12 +157,25 @@ class Site:
     """Where every connection receives: what arrives is parsed before the next read."""
     receive_head: memoryview = field(init=False)
     """The beginning of `receive`."""
+    _senders: list[Connection] = field(default_factory=list)
+    """Connections with a reply that is sent at the end of this turn."""
     _routes: dict[tuple[bytes, bytes], Plan] = field(default_factory=dict)
     _generation: int = -1
 
     def __post_init__(self) -> None:
         self.is_special = bool(self.cors)
         self.receive_head = self.receive[:_RECEIVE_HEAD]
+
+    def send_later(self, connection: Connection) -> None:
+        """Have `connection` send its reply at the end of this turn of the loop."""
+        if not self._senders:
+            self.loop.call_soon(self._send)
+        self._senders.append(connection)
+
+    def _send(self) -> None:
+        senders, self._senders = self._senders, []
+        for connection in senders:
+            connection.flush()
 
     def drain(self) -> None:
         """The server stops."""

@@ -350,7 +350,8 @@ class FakeClient:
 
     @property
     def raw(self) -> bytes:
-        """What came since the last look."""
+        """What came since the last look, with what is sent at the end of this turn of the loop."""
+        self._loop.run()
         new = bytes(self.transport.sent[self._taken :])
         self._taken = len(self.transport.sent)
         return new
