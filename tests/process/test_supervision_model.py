@@ -133,13 +133,16 @@ def test_a_deadline_of_a_waiting_job(tmp_path: Path) -> None:
     """It is failed when its time is over, although no worker has come."""
 
     async def story(model: ServedModel) -> None:
-        model.min_workers = 1
+        scaling = asyncio.ensure_future(model.scale(1, 1))
+        await until(lambda: model.workers())
         job = request(b"echo:x", deadline=asyncio.get_running_loop().time() + 0.01)
         model.submit(job)
         await until(lambda: job.state is JobState.SETTLED)
         assert client_of(job).error.code is ErrorCode.DEADLINE_EXCEEDED
+        scaling.cancel()
 
-    tell(spec(tmp_path), story, arena_size=0)
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)\n")
+    tell(spec(tmp_path, handler="slow:handle"), story, arena_size=0)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +164,8 @@ def test_failures_to_start(changes: dict[str, Any], message: str, tmp_path: Path
         await until(lambda: model.workers()[0].restarts > 0)
         assert message in (model.workers()[0].last_error or "")
         assert model.counters.restarts >= 1
+        model.submit(late := request(b"echo:x"))
+        assert client_of(late).error.code is ErrorCode.NO_WORKER
 
     tell(spec(tmp_path, **changes), story)
 

@@ -87,7 +87,7 @@ class ServedModel:
         if not request.admitted_at:
             request.admitted_at = self._loop.time()
         refusal = self.dispatcher.refusal
-        if refusal is None and self._queue.put(request):
+        if refusal is None and not self._closing and self._queue.put(request):
             self.counters.admitted += 1
             self.dispatcher.wake()
             if request.deadline:
