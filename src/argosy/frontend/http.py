@@ -37,8 +37,8 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_body_left", "_budget_wait", "_continuing", "_deferred", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser", "_paused",
-        "_reading", "_reading_paused", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "site",
+        "_body_left", "_budget_wait", "_continuing", "_deferred", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser",
+        "_paused", "_reading", "_reading_paused", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "site",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:

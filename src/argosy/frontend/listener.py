@@ -64,7 +64,7 @@ class Listener:
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False when there are too many."""
-        if len(self._connections) >= self.site.limits.connections:
+        if self.site.counters.connections >= self.site.limits.connections:
             self.site.counters.connections_refused += 1
             return False
         self._connections.add(connection)

@@ -182,14 +182,16 @@ class Site:
         self.draining = self.is_special = True
 
     def plan(self, method: bytes, target: bytes) -> Plan:
-        """What to do with a request for `target`. Plans of predictions are kept until the registry changes."""
+        """What to do with a request for `target`. Plans of predictions without a query are kept until the registry changes."""
         if self._generation != self.registry.generation:
             self._routes.clear()
             self._generation = self.registry.generation
         found = self._routes.get((method, target))
         if found is None:
             found = self._plan(method, target)
-            if found.model is not None and len(self._routes) < _ROUTES:
+            if found.model is not None and b"?" not in target:
+                if len(self._routes) >= _ROUTES:
+                    self._routes.clear()
                 self._routes[method, target] = found
         return found
 

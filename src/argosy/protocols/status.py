@@ -120,7 +120,8 @@ def _told(error: ArgosyError, message: str, detail: Detail) -> dict[str, str]:
 def _cause(error: ArgosyError, message: str) -> str:
     """What really went wrong, when `message` does not say it: the failure behind this one, else the last line of the traceback."""
     if isinstance(error.__cause__, ArgosyError):
-        return error.__cause__.message
+        hint = error.__cause__.detail.strip()  # a single line is how to mend it; more lines are a traceback
+        return f"{error.__cause__.message}: {hint}" if hint and "\n" not in hint else error.__cause__.message
     lines = error.detail.strip().splitlines()
     last = lines[-1].strip() if lines else ""
     return last or (error.message if error.message != message else "")

@@ -11,6 +11,7 @@ import mmap
 import os
 import socket
 import struct
+import sys
 import time
 from typing import List, Optional, Tuple
 
@@ -43,6 +44,7 @@ def receive(sock: socket.socket) -> Optional[Tuple[int, List[int]]]:
 
 def serve(worker: Worker, sock: socket.socket, output: Output) -> int:
     """Fork workers until the server is gone. Returns in the template, and in every worker when that has ended: the exit status."""
+    _warn_of_threads()
     while True:
         request = receive(sock)
         if request is None:
@@ -58,6 +60,17 @@ def serve(worker: Worker, sock: socket.socket, output: Output) -> int:
         os.waitpid(middle, 0)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _warn_of_threads() -> None:
+    """Threads are not there in a fork, and who waits for one there waits for ever: say so, since a hang does not."""
+    try:
+        count = len(os.listdir("/proc/self/task"))
+    except OSError:
+        return
+    if count > 1:
+        text = "The model has started {} threads while it loaded; its workers are forked without them. If predictions hang, turn preload_model off.\n"
+        sys.stderr.write(text.format(count - 1))
 
 
 def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[int], output: Output) -> int:

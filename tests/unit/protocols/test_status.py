@@ -72,5 +72,7 @@ def test_cause_is_the_failure_behind() -> None:
     error.__cause__ = ArgosyError(ErrorCode.LOAD_FAILED, "no weights")
     body = json.loads(error_reply(error, Detail.TRACEBACK).body)
     assert body["cause"] == "no weights"
+    error.__cause__ = ArgosyError(ErrorCode.LOAD_FAILED, "no function", detail="it has handle")
+    assert json.loads(error_reply(error, Detail.TRACEBACK).body)["cause"] == "no function: it has handle"
     assert "traceback" not in body
     assert "cause" not in json.loads(error_reply(ArgosyError(ErrorCode.INTERNAL, "x"), Detail.TRACEBACK).body)
