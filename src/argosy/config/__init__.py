@@ -2,12 +2,12 @@
 
 from argosy.config.address import Address, parse_address
 from argosy.config.declare import Setting
-from argosy.config.host import Host, default_start_concurrency, default_start_workers, open_library, read_host, run_program, usable_gpus
+from argosy.config.host import Host, default_start_workers, open_library, read_host, run_program, usable_gpus
 from argosy.config.load import Loaded, load_config
 from argosy.config.reference import reference, show
 from argosy.config.settings import Config, Target, declarations, parse_target
 
 __all__ = [
-    "Address", "Config", "Host", "Loaded", "Setting", "Target", "declarations", "default_start_concurrency", "default_start_workers", "load_config",
+    "Address", "Config", "Host", "Loaded", "Setting", "Target", "declarations", "default_start_workers", "load_config",
     "open_library", "parse_address", "parse_target", "read_host", "reference", "run_program", "show", "usable_gpus",
 ]

@@ -107,11 +107,6 @@ def default_start_workers(config: Config, host: Host, gpus: int) -> tuple[int, s
     return host.processors, f"one per processor: {host.processors_reason}"
 
 
-def default_start_concurrency(config: Config, host: Host) -> int:
-    """How many workers may load at the same time."""
-    return config.worker_start_concurrency or max(1, host.processors)
-
-
 def request_memory(host: Host) -> int:
     """Bytes for waiting request bodies when nothing else is said: a quarter of the memory, at least 64 MiB."""
     return max(64 * 1024 * 1024, host.memory_bytes // 4)

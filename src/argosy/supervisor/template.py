@@ -75,30 +75,37 @@ class Template:
         try:
             if self._process is None:
                 self._begin()
-            out_read, err_read, out_write, err_write = pipes()
+            with contextlib.ExitStack() as opened:
+                output = pipes()
+                opened.callback(_close, output)
+                copies = (os.dup(link_fd), os.dup(page_fd))
+                opened.pop_all()
         except ArgosyError as error:
             self._loop.call_soon(done, error)
             return
+        except OSError as error:
+            self._loop.call_soon(done, ArgosyError(ErrorCode.LOAD_FAILED, f"cannot start a worker: {error.strerror}"))
+            return
+        out_read, err_read, out_write, err_write = output
         self._next += 1
-        self._waiting[self._next] = ((os.dup(link_fd), os.dup(page_fd), out_write, err_write), (out_read, err_read), done)
+        self._waiting[self._next] = ((*copies, out_write, err_write), (out_read, err_read), done)
         if self._loaded:
             self._ask(self._next)
 
     def _begin(self) -> None:
-        ours, theirs = Channel.pair()
-        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._page = Page()
         self._error, self._loaded = None, False
-        try:
-            started = start(self._launch(theirs.fileno(), self._page.fd, its.fileno()))
-        except ArgosyError:
-            ours.close()
-            mine.close()
-            self._page.close()
-            raise
-        finally:
-            theirs.close()
-            its.close()
+        with contextlib.ExitStack() as opened, contextlib.ExitStack() as theirs:
+            ours, link = Channel.pair()
+            opened.callback(ours.close)
+            theirs.callback(link.close)
+            mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            opened.callback(mine.close)
+            theirs.callback(its.close)
+            page = Page()
+            opened.callback(page.close)
+            started = start(self._launch(link.fileno(), page.fd, its.fileno()))
+            opened.pop_all()
+        self._page = page
         self._process = Process(self._loop, self._reaper, started, self._exited, self._on_line)
         self._channel = Channel(self._loop, ours, self._frame, self._lost, self._frame_limit)
         self._socket = mine

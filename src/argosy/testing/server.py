@@ -326,7 +326,7 @@ class RunningServer:
 
     def workers(self, name: str) -> list[int]:
         """The processes of a model's workers."""
-        return [worker["pid"] for worker in self.describe(name)["workers"] if worker["pid"]]
+        return [worker["pid"] for worker in self.describe(name)["workers"] if worker.get("pid")]
 
     @contextlib.contextmanager
     def clients(self, count: int, kind: str = "text/plain") -> Iterator[Callable[[str, str], Future[Reply]]]:

@@ -55,6 +55,8 @@ class Batches:
         if len(jobs) == 1:
             self._run_one(jobs[0])
             return
+        # before anything is decoded: a body that kills the process must not be given to the next one
+        self._link.start(jobs[0].seq, jobs[-1].seq + 1)
         ready, data = [], []
         for job in jobs:
             try:
@@ -73,6 +75,8 @@ class Batches:
     def _run_one(self, job: wire.Job) -> None:
         """The same as `run` for a single job, which is what nearly every message of a quick model consists of."""
         link, context = self._link, self._context
+        seq = job.seq
+        link.start(seq, seq + 1)
         try:
             data = self._entry.prepare(self._inputs, job)
         except wire.WireError:
@@ -82,8 +86,6 @@ class Batches:
             link.publish(time.perf_counter_ns())
             return
         request = self._inputs.request(job)
-        seq = job.seq
-        link.start(seq, seq + 1)
         self._running.ids = context.request_ids = {0: job.id}
         context._request_processor = [request]
         context._metrics = self._make_metrics
@@ -131,7 +133,6 @@ class Batches:
     def _run_ready(self, jobs: List[wire.Job], data: List[Any]) -> None:
         link = self._link
         requests = [self._inputs.request(job) for job in jobs]
-        link.start(jobs[0].seq, jobs[-1].seq + 1)
         begin = time.perf_counter_ns()
         try:
             results = self._call(requests, data)

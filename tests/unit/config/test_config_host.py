@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from argosy.config import Config, Host, default_start_concurrency, default_start_workers, read_host, usable_gpus
+from argosy.config import Config, Host, default_start_workers, read_host, usable_gpus
 from argosy.config.host import connection_limit, count_gpus, listed_gpus, open_library, request_memory, run_program
 
 HOST = Host(4, "4 may be used", 8 * 1024**3, 1024)
@@ -196,5 +196,3 @@ def test_derived_limits() -> None:
     assert request_memory(Host(1, "", 1024, 64)) == 64 * 1024**2
     assert connection_limit(HOST) == 768
     assert connection_limit(Host(1, "", 1024, 64)) == 32
-    assert default_start_concurrency(Config(), HOST) == 4
-    assert default_start_concurrency(Config(worker_start_concurrency=9), HOST) == 9
