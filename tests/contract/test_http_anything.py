@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.frontend.site import Limits
+from argosy.frontend.limits import Limits
 from argosy.messages import Response
 from argosy.testing.http import FakeClient, FakeModel, FakeSite, read_replies
 

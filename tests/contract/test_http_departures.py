@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from argosy.frontend.site import Limits
+from argosy.frontend.limits import Limits
 from argosy.messages import JobState, Response
 from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
 from argosy.testing.http import FakeClient, FakeDialect, FakeModel, FakeSite

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from argosy.frontend.site import Limits
+from argosy.frontend.limits import Limits
 from argosy.testing.http import FakeModel, FakeSite, Reply, echo, read_replies
 
 from .conftest import MakeSite

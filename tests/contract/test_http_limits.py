@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from argosy.frontend.site import Limits
+from argosy.frontend.limits import Limits
 from argosy.messages import Response
 from argosy.testing.http import FakeClient, FakeModel, FakeSite, Reply
 

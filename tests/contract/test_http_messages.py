@@ -8,7 +8,7 @@ import re
 import pytest
 
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.frontend.site import Limits
+from argosy.frontend.limits import Limits
 from argosy.messages import Response
 from argosy.protocols.endpoint import Action, Call, HttpReply, HttpRequest
 from argosy.testing.http import FakeDialect, FakeModel, FakeSite

@@ -18,8 +18,9 @@ import uvloop
 from argosy.config import Address, Config
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
-from argosy.frontend.site import Budget, HttpCounters, Limits, Site
+from argosy.frontend.site import Budget, HttpCounters, Site
 from argosy.messages import Response
 from argosy.server.tls import tls_context
 from argosy.testing.http import FakeDialect, FakeModel, LineList, Reply, echo, read_replies

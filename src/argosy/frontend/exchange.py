@@ -7,17 +7,19 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
-from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.frontend.head import NO_HEAD
+from argosy.frontend.head import NO_HEAD, Head
+from argosy.frontend.limits import Problem
+from argosy.frontend.plan import Plan
 from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
-from argosy.frontend.site import split_target
+from argosy.frontend.target import split_target
 from argosy.messages import Buffer, Part, Request, Response
 from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
 from argosy.protocols.forms import body_parts, query_parts
-from argosy.protocols.status import phrase
+from argosy.protocols.status import failure, phrase
 
 if TYPE_CHECKING:
+    from argosy.dataplane.served import ServedModel
     from argosy.frontend.http import Connection
     from argosy.supervisor.arena import ArenaSlot
 
@@ -212,6 +214,14 @@ class Exchange:
             connection.write(head)
             connection.write(body)
         connection.finished(self, status, keep)
+
+    def refused(self, problem: Problem, target: bytes) -> None:
+        """Let the reply tell why the request is not read to its end. `target` is what is known of it when the head has not been read."""
+        known = self.head
+        self.head = head = Head(known.method, (target if known is NO_HEAD else known.target)[:1024] or b"/", (), False)
+        head.version = known.version
+        status, kind, message = problem
+        head.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), reason=phrase(status)))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

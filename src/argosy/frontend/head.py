@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from argosy.dataplane.served import ServedModel
-from argosy.frontend.site import Limits, Plan
+import httptools
+
+from argosy.frontend.limits import Limits, Problem, oversize, too_large
+
+if TYPE_CHECKING:
+    from argosy.dataplane.served import ServedModel
+    from argosy.frontend.plan import Plan
+    from argosy.frontend.site import Site
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
 _LONGEST_ID = 128
 _FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
-
-Problem = tuple[int, str, str]
-"""Why a request is refused: status, type and message."""
+_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
 _HOST, _LENGTH, _TYPE, _CONNECTION, _ENCODING, _EXPECT, _ID, _UPGRADE = range(8)
 _INTERESTING = {
@@ -109,6 +113,12 @@ class Head:
         """Whether an equal head on the same connection means the same."""
         return self.version == b"1.1" and not (self.id or self.expects or self.upgrades or self.is_chunked)
 
+    @property
+    def framing(self) -> bytes:
+        """The head of a request with a body of the same framing and nothing else."""
+        framing = b"Transfer-Encoding: chunked" if self.is_chunked else b"Content-Length: %d" % self.length
+        return b"POST / HTTP/1.1\r\nHost: -\r\n%s\r\n\r\n" % framing
+
     def planned(self, plan: Plan, limits: Limits) -> None:
         """The site has said what happens to the request."""
         self.plan = plan
@@ -135,31 +145,17 @@ NO_HEAD = Head(b"GET", b"/", (), False)
 """The head of a request whose head has not been read."""
 
 
-def too_large(limit: int) -> Problem:
-    """The body is over the limit of bytes."""
-    return 413, "RequestTooLargeException", f"The request body is over the limit of {limit} bytes (setting max_request_size)."
-
-
-def long_head(limits: Limits) -> Problem:
-    """The head is over the limit of bytes."""
-    return 431, "RequestHeaderFieldsTooLargeException", f"The request head is over {limits.head_bytes} bytes."
-
-
-def long_trailers(limits: Limits) -> Problem:
-    """What is no data in a chunked body is over the limit of bytes or fields."""
-    message = f"The trailers or chunk extensions are over {limits.head_bytes} bytes or {limits.header_count} fields."
-    return 431, "RequestHeaderFieldsTooLargeException", message
-
-
-def oversize(target: bytes, fields: Sequence[bytes], limits: Limits, received: int) -> Problem | None:
-    """Why a head of which `received` bytes have come is too large."""
-    if len(target) > limits.target_bytes:
-        return 414, "RequestUriTooLongException", f"The request target is over {limits.target_bytes} bytes."
-    if len(fields) > 2 * limits.header_count:
-        return 431, "RequestHeaderFieldsTooLargeException", f"The request has over {limits.header_count} header fields."
-    if received > limits.head_bytes and sum(map(len, fields)) > limits.head_bytes:
-        return long_head(limits)
-    return None
+def read_head(parser: httptools.HttpRequestParser, target: bytes, fields: Sequence[bytes], received: int, site: Site) -> Head:
+    """The head that the parser has read, of which `received` bytes have come; it has a problem or a plan."""
+    keep = parser.should_keep_alive()
+    head = Head(parser.get_method(), target, fields, keep)
+    # with neither a Connection field nor a reason to close it can only be HTTP/1.1
+    version = _VERSIONS.get(parser.get_http_version(), b"") if head.names_connection or not keep else b"1.1"
+    head.problem = oversize(target, fields, site.limits, received) or head.problem_with(version, site.limits)
+    if head.problem is None:
+        head.planned(site.plan(head.method, target), site.limits)
+        head.generation = site.registry.generation
+    return head
 
 
 def access_line(record: tuple[Any, ...]) -> str:

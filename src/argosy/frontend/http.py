@@ -13,24 +13,19 @@ from typing import TYPE_CHECKING, cast
 
 import httptools
 
+from argosy.frontend import body
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.head import NO_HEAD, Head, Problem, long_head, long_trailers, oversize, too_large
-from argosy.frontend.site import Plan, Site
+from argosy.frontend.head import NO_HEAD, read_head
+from argosy.frontend.limits import NO_MEMORY, Problem, endless, long_trailers, over_budget, oversize, slow_body, slow_head, too_large
+from argosy.frontend.site import Site
 from argosy.messages import Buffer
-from argosy.protocols.endpoint import HttpReply
-from argosy.protocols.status import failure, phrase
 
 if TYPE_CHECKING:
     from argosy.frontend.listener import Listener
 
 _log = logging.getLogger("argosy.frontend")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-_BODY_RATE = 256
-"""Bytes a second that a body must come in with, over `body_timeout_s`."""
-_SMALL = 1024
-"""Pieces of a body under so many bytes are gathered."""
 _STOPS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
-_VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -177,10 +172,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _bound_head(self) -> None:
         """Refuse a head that is too long already. Of what came with its beginning, most may have belonged to earlier requests."""
-        limits = self.site.limits
-        problem = oversize(self._target, self._fields, limits, self._fed)
-        if problem is None and self._fed > limits.head_bytes + limits.target_bytes + len(self.site.receive):
-            problem = long_head(limits)
+        problem = endless(self._target, self._fields, self.site.limits, self._fed, len(self.site.receive))
         if problem is not None:
             self._refuse(problem)
 
@@ -211,10 +203,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         head = reading.head
         self._parser = httptools.HttpRequestParser(self)
-        framing = b"Transfer-Encoding: chunked" if head.is_chunked else b"Content-Length: %d" % head.length
         self._continuing = True
         head.keep_alive = head.is_plain = False
-        self._parser.feed_data(b"POST / HTTP/1.1\r\nHost: -\r\n%s\r\n\r\n" % framing)
+        self._parser.feed_data(head.framing)
         if len(rest) and not self._ended:
             try:
                 self._parser.feed_data(rest)
@@ -258,7 +249,9 @@ class Connection(asyncio.BufferedProtocol):
         ):
             head = known
         else:
-            head = self._new_head(fields)
+            head = read_head(parser, self._target, fields, self._fed, site)
+            if head.is_repeatable and head.plan is not None and head.plan.model is not None:
+                self._head = head
         reading.head = head
         if self.exchange is not None or self._waiting:
             self._pause_reading()
@@ -272,22 +265,6 @@ class Connection(asyncio.BufferedProtocol):
         elif head.expects:
             self._invite(reading)
 
-    def _new_head(self, fields: list[bytes]) -> Head:
-        """Read a head that is not the one before; it has a problem or a plan."""
-        parser, site = self._parser, self.site
-        keep = parser.should_keep_alive()
-        head = Head(parser.get_method(), self._target, fields, keep)
-        # with neither a Connection field nor a reason to close it can only be HTTP/1.1
-        version = _VERSIONS.get(parser.get_http_version(), b"") if head.names_connection or not keep else b"1.1"
-        head.problem = oversize(self._target, fields, site.limits, self._fed) or head.problem_with(version, site.limits)
-        if head.problem is None:
-            plan = site.plan(head.method, head.target)
-            head.planned(plan, site.limits)
-            head.generation = site.registry.generation
-            if head.is_repeatable and plan.model is not None:
-                self._head = head
-        return head
-
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""
         reading = self._reading
@@ -297,24 +274,13 @@ class Connection(asyncio.BufferedProtocol):
             reading.chunks.append(data)
             reading.received = len(data)
             return
-        slot = reading.slot
-        if slot is not None:  # what came along with the head
-            slot.view[reading.received : reading.received + len(data)] = data
-            reading.received += len(data)
+        body.keep(reading, data)
+        if reading.slot is not None:
             return
-        chunks = reading.chunks
-        if chunks and len(data) < _SMALL:  # as an object of its own it would take many times its size
-            if isinstance(chunks[-1], bytearray):
-                chunks[-1] += data
-            else:
-                chunks.append(bytearray(data))
-        else:
-            chunks.append(data)
-        reading.received += len(data)
         if reading.received > self.site.limits.body_bytes:
             self._refuse(too_large(self.site.limits.body_bytes))
-        elif reading.received > reading.reserved + self.site.limits.arena_bytes and not self._budget_wait:
-            self._grow(reading)
+        elif reading.received > reading.reserved + self.site.limits.arena_bytes and not self._budget_wait and not body.grow(reading, self.site):
+            self._refuse(NO_MEMORY)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -355,7 +321,7 @@ class Connection(asyncio.BufferedProtocol):
             reading.reserved = reading.head.length
             self._place(reading)
         elif reading.head.length > self.site.budget.total:
-            self._refuse((413, "RequestTooLargeException", f"The body is over {self.site.budget.total} bytes (setting request_memory_bytes)."))
+            self._refuse(over_budget(self.site.budget.total))
         else:
             self._pause_reading()
             self._budget_wait = True
@@ -380,25 +346,10 @@ class Connection(asyncio.BufferedProtocol):
             self.site.budget.give_up(self._granted)
 
     def _place(self, reading: Exchange) -> None:
-        """Receive a large body for a handler straight into the arena of its model, if there is room."""
-        plan = reading.head.plan
-        model = plan.model if plan is not None else None
-        if model is not None and model.arena is not None and not reading.head.is_form:
-            slot = model.arena.take(reading.head.length)
-            if slot is not None:
-                slot.view[: reading.received] = b"".join(reading.chunks)
-                reading.chunks.clear()
-                reading.slot = slot
+        """There is memory for the body: receive it, straight into the arena of its model where that is possible."""
+        body.place(reading)
         if reading.head.expects:
             self._invite(reading)
-
-    def _grow(self, reading: Exchange) -> None:
-        """A body without a length needs more memory."""
-        step = max(reading.received - reading.reserved, self.site.limits.arena_bytes)
-        if self.site.budget.take(step):
-            reading.reserved += step
-        else:
-            self._refuse((503, "ServiceUnavailableException", "The server holds too many request bodies (setting request_memory_bytes); try again."))
 
     def _invite(self, reading: Exchange) -> None:
         """Answer `Expect: 100-continue` when it is its turn; a request that will be refused anyhow is read all the same."""
@@ -493,12 +444,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._ended = True
         reading = self._reading or Exchange(self, self.site.loop.time())
-        known = reading.head
-        head = Head(known.method, (self._target if known is NO_HEAD else known.target)[:1024] or b"/", (), False)
-        head.version = known.version
-        status, kind, message = problem
-        head.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), reason=phrase(status)))
-        reading.head = head
+        reading.refused(problem, self._target)
         reading.id = reading.id or self.site.ids.fresh()
         self._reading = reading
         if self.exchange is None and not self._waiting:
@@ -535,11 +481,11 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.close()
         elif self._reading.head is NO_HEAD:
             if waited > limits.header_timeout_s:
-                self._refuse((408, "RequestTimeoutException", f"The request head did not come within {limits.header_timeout_s:g} s."))
+                self._refuse(slow_head(limits))
         elif waited > limits.body_timeout_s and not self._reading_paused:
-            came = self._reading.received - self._mark
-            if came < _BODY_RATE * limits.body_timeout_s:
-                self._refuse((408, "RequestTimeoutException", f"The request body came too slowly: {came} bytes in {waited:.0f} s."))
+            problem = slow_body(self._reading.received - self._mark, waited, limits)
+            if problem is not None:
+                self._refuse(problem)
             self._since, self._mark = now, self._reading.received if self._reading else 0
 
     def _sweep_unsent(self, now: float) -> None:

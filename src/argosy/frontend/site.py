@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
-from argosy.errors import ArgosyError, ErrorCode
-from argosy.protocols.endpoint import Call, Dialect, HttpReply, Predict
+from argosy.errors import ArgosyError
+from argosy.frontend.limits import Limits
+from argosy.frontend.plan import Plan
+from argosy.frontend.target import split_target
+from argosy.protocols.endpoint import Dialect, Predict
 
 if TYPE_CHECKING:
     from argosy.frontend.http import Connection
@@ -21,25 +23,6 @@ if TYPE_CHECKING:
 _ROUTES = 1024
 _RECEIVE = 256 * 1024
 _RECEIVE_HEAD = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a client may send, and how slowly."""
-
-    body_bytes: int = 6553500
-    target_bytes: int = 16 * 1024
-    head_bytes: int = 64 * 1024
-    header_count: int = 200
-    header_timeout_s: float = 20.0
-    body_timeout_s: float = 30.0
-    idle_timeout_s: float = 75.0
-    linger_s: float = 2.0
-    """How long a refused client may go on sending before it is cut off, so that it can read why."""
-    connections: int = 1000
-    arena_bytes: int = 64 * 1024
-    """Bodies from this size on go to the arena of their model."""
-    request_deadline_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -105,18 +88,6 @@ class Budget:
             count, granted = self._waiting.popleft()
             self.used += count
             granted()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What happens to a request: a prediction of `model`, a call of the server itself, or a refusal once it was read."""
-
-    model: ServedModel | None = None
-    with_query: bool = False
-    call: Call | None = None
-    error: ArgosyError | None = None
-    refusal: HttpReply | None = None
-    """The reply to a request that was not read to its end."""
 
 
 class RequestIds:
@@ -206,22 +177,3 @@ class Site:
             return Plan(call=action)
         except ArgosyError as error:
             return Plan(error=error)
-
-
-def split_target(target: bytes) -> tuple[str, str]:
-    """The percent-decoded path and the raw query of a request target. Raises `ArgosyError` INVALID_REQUEST."""
-    raw, _, query = target.partition(b"?")
-    if not raw.startswith(b"/") and raw != b"*":
-        scheme, colon, rest = raw.partition(b"://")
-        if not colon or scheme.lower() not in (b"http", b"https"):
-            raise ArgosyError(ErrorCode.INVALID_REQUEST, "The request target is neither a path nor an http address.")
-        raw = b"/" + rest.partition(b"/")[2]
-    at = raw.find(b"%")
-    while at >= 0:
-        if len(raw) < at + 3 or not all(digit in b"0123456789abcdefABCDEF" for digit in raw[at + 1 : at + 3]):
-            raise ArgosyError(ErrorCode.INVALID_REQUEST, "The path has a % that is not followed by two hexadecimal digits.")
-        at = raw.find(b"%", at + 1)
-    try:
-        return unquote_to_bytes(raw).decode(), query.decode("latin-1")
-    except UnicodeDecodeError as error:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, "The path is not UTF-8.") from error

@@ -22,8 +22,9 @@ from argosy.dataplane.batcher import Policy
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.frontend.head import access_line
+from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
-from argosy.frontend.site import Budget, HttpCounters, Limits, Site
+from argosy.frontend.site import Budget, HttpCounters, Site
 from argosy.logs import Logs, RecordLog
 from argosy.metrics.exposition import Exposition
 from argosy.metrics.host import Host

@@ -15,8 +15,9 @@ from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError
 from argosy.frontend.head import access_line
 from argosy.frontend.http import Connection
+from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
-from argosy.frontend.site import Budget, HttpCounters, Limits, Site
+from argosy.frontend.site import Budget, HttpCounters, Site
 from argosy.messages import JobState, Request, Response
 from argosy.protocols.endpoint import Action, Call, Dialect, HttpReply, HttpRequest, Predict
 from argosy.protocols.status import error_reply, not_allowed, not_found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.frontend.head import Head, oversize
-from argosy.frontend.site import Limits
+from argosy.frontend.head import Head
+from argosy.frontend.limits import Limits, oversize
 
 PLAIN = (b"Host", b"a", b"Content-Type", b"Text/Plain", b"CONTENT-LENGTH", b"7 ")
 

@@ -7,7 +7,8 @@ import re
 import pytest
 
 from argosy.errors import ArgosyError
-from argosy.frontend.site import Budget, HttpCounters, RequestIds, split_target
+from argosy.frontend.site import Budget, HttpCounters, RequestIds
+from argosy.frontend.target import split_target
 from argosy.testing.http import FakeModel, FakeSite
 
 
