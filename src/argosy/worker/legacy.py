@@ -55,9 +55,20 @@ class ModelService:
         return self._signature
 
     def handle(self, data: List[Dict[str, Any]], context: Context) -> List[Any]:
-        """Answer the first request of `data`: its parameter of the signature's first name, else `body`, else `data`."""
+        """Answer every request of `data` by a call of `inference`: with its parameter of the signature's first name, else `body`, else `data`."""
+        if len(data) == 1:
+            return self._answers(data[0])
+        answers = []
+        for row in data:
+            found = self._answers(row)
+            if len(found) != 1:
+                raise ValueError("inference gave {} results for one request".format(len(found)))
+            answers += found
+        return answers
+
+    def _answers(self, row: Dict[str, Any]) -> List[Any]:
         names = (self._signature["inputs"][0]["data_name"], "body", "data")
-        value = next((data[0][name] for name in names if data[0].get(name) is not None), None)
+        value = next((row[name] for name in names if row.get(name) is not None), None)
         if self._signature["input_type"] == "application/json" and isinstance(value, (bytes, bytearray)):
             value = ast.literal_eval(value.decode("utf-8"))
         answer = self.inference([value])

@@ -153,6 +153,13 @@ def test_old_service_takes_its_first_input(shims: WriteModel, stubs: bool, recor
     assert outcome.answers[0].body == body
 
 
+def test_old_service_answers_every_request_of_a_batch(shims: WriteModel) -> None:
+    """It knows one request at a time, so it is asked for each; one that gives too much fails alone."""
+    folder = old_model(shims, OLD + "    def _postprocess(self, data):\n        return [data, data] if data == 'seen:b' else [data]\n")
+    answers = serve(folder, job_record(1, b"a"), job_record(2, b"b"), job_record(3, b"c"), batch_size=3).answers
+    assert [(answer.failed, answer.body) for answer in answers] == [(False, b"seen:a"), (True, b""), (False, b"seen:c")]
+
+
 def test_old_service_reads_literals_when_its_input_is_json(shims: WriteModel) -> None:
     """Bytes are read as a Python literal, as they were."""
     folder = old_model(shims, OLD.replace("bytes(data[0]).decode()", "str(data[0]['a'])"))
