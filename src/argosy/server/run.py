@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from argosy.config import Config, Target
 from argosy.errors import ArgosyError
 from argosy.logs import Logs, configure_logs
-from argosy.server.build import Parts, build
+from argosy.server.build import build
+from argosy.server.parts import Parts
 
 _log = logging.getLogger("argosy.server")
 _ALLOCATIONS = 20_000
