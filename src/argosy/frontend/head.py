@@ -39,8 +39,8 @@ class Head:
     """
 
     __slots__ = (
-        "_line", "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
-        "length", "method", "model", "names_connection", "plan", "problem", "target", "upgrades", "version",
+        "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
+        "length", "line", "method", "model", "names_connection", "plan", "problem", "target", "upgrades", "version",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
@@ -69,7 +69,8 @@ class Head:
         self.model: ServedModel | None = None
         """The model, when the request is an ordinary prediction: its small body of known length is the only input."""
         self.generation = -1
-        self._line = ""
+        self.line = ""
+        """The request line for the log, once `name` has made it."""
         for at in range(0, len(fields), 2):
             kind = _INTERESTING.get(fields[at].lower())
             if kind is not None:
@@ -101,12 +102,10 @@ class Head:
         elif 0 < len(value) <= _LONGEST_ID and _ID_CHARACTERS.issuperset(value):
             self.id = value
 
-    @property
-    def line(self) -> str:
+    def name(self) -> str:
         """The request line, for the log."""
-        if not self._line:
-            self._line = (b"%s %s HTTP/%s" % (self.method, self.target, self.version)).decode("latin-1")
-        return self._line
+        self.line = (b"%s %s HTTP/%s" % (self.method, self.target, self.version)).decode("latin-1")
+        return self.line
 
     @property
     def is_repeatable(self) -> bool:
@@ -158,7 +157,6 @@ def read_head(parser: httptools.HttpRequestParser, target: bytes, fields: Sequen
     return head
 
 
-def access_line(record: tuple[Any, ...]) -> str:
-    """The line of the access log for a record of `Site.access`."""
-    now, peer, head, status, started = record
-    return f'{peer} "{head.line}" {status} {int((now - started) * 1e3)}'
+def access_lines(records: list[tuple[Any, ...]]) -> list[str]:
+    """The lines of the access log for records of `Site.access`."""
+    return [f'{peer} "{head.line or head.name()}" {status} {int((now - started) * 1e3)}' for now, peer, head, status, started in records]

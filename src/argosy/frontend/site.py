@@ -117,7 +117,7 @@ class Site:
     budget: Budget
     counters: HttpCounters
     access: Callable[[tuple[Any, ...]], None] | None
-    """Told of every reply: when, peer, `Head`, status, when the request began; see `head.access_line`."""
+    """Told of every reply: when, peer, `Head`, status, when the request began; see `head.access_lines`."""
     cors: tuple[tuple[str, str], ...] = ()
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False

@@ -64,7 +64,7 @@ class LineLog:
         self._groups.append((now, self._current))
 
     def add(self, when: float, lines: list[str]) -> None:
-        """Log lines of one millisecond at the wall clock time `when`; the list may still grow until the flush. `count` them afterwards."""
+        """Log lines of one millisecond at the wall clock time `when`. `count` them afterwards."""
         self._groups.append((when, lines))
         self._until = 0.0
 

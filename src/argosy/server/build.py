@@ -11,12 +11,12 @@ from argosy.config import Config, default_start_workers, open_library, read_host
 from argosy.control.manager import Manager
 from argosy.control.registration import Interpreters
 from argosy.dataplane.registry import Registry
-from argosy.frontend.head import access_line
+from argosy.frontend.head import access_lines
 from argosy.frontend.site import HttpCounters
 from argosy.logs import Logs, RecordLog
 from argosy.metrics.host import Host
 from argosy.server.dialects import chosen_endpoints, make_dialects
-from argosy.server.models import Gpus, model_maker, prediction_line, surroundings
+from argosy.server.models import Gpus, model_maker, prediction_lines, surroundings
 from argosy.server.observation import make_observability
 from argosy.server.parts import Parts
 from argosy.server.reports import Reports
@@ -37,8 +37,8 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     workers, reason = default_start_workers(config, read_host(), gpus.count)
     reaper, registry, host, http = Reaper(loop), Registry(), Host(), HttpCounters()
     executor, threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="argosy-files"), DaemonThreads(_ENDPOINT_THREADS, "argosy-endpoint")
-    accesses = RecordLog(logs.access, access_line, loop.time)
-    predictions = RecordLog(logs.model_metrics, prediction_line(), loop.time)
+    accesses = RecordLog(logs.access, access_lines, loop.time)
+    predictions = RecordLog(logs.model_metrics, prediction_lines(), loop.time)
     sites = Sites(config, loop, registry, http, accesses)
     repository = make_repository(config)
     make_model = model_maker(config, predictions, surroundings(config, logs, loop, reaper), gpus.next)

@@ -13,7 +13,7 @@ from argosy.dataplane.model import Counters
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError
-from argosy.frontend.head import access_line
+from argosy.frontend.head import access_lines
 from argosy.frontend.http import Connection
 from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
@@ -245,7 +245,7 @@ class LineList:
 
     def write(self, record: tuple[Any, ...]) -> None:
         """Keep the line of a reply."""
-        self.lines.append(access_line(record))
+        self.lines += access_lines([record])
 
 
 @dataclass
