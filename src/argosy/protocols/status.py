@@ -52,7 +52,7 @@ STATUS: Mapping[ErrorCode, Status] = {
     ErrorCode.HANDLER_STATUS: Status(500, _SERVER),
     ErrorCode.OUT_OF_MEMORY: Status(507, _SERVER),
     ErrorCode.LOAD_FAILED: Status(500, _SERVER),
-    ErrorCode.TOO_LARGE: Status(413, "RequestEntityTooLargeException"),
+    ErrorCode.TOO_LARGE: Status(413, "RequestTooLargeException"),
     ErrorCode.TIMED_OUT: Status(408, "RequestTimeoutException"),
     ErrorCode.STORAGE_FULL: Status(507, _SERVER),
     ErrorCode.FORBIDDEN: Status(403, "ForbiddenException"),
