@@ -166,6 +166,7 @@ def test_address_in_use() -> None:
         with pytest.raises(ArgosyError, match=rf"Cannot listen on http://127\.0\.0\.1:{address.port}: .*in use") as caught:
             Listener(address, Site.__new__(Site)).bind()
         assert caught.value.code is ErrorCode.INVALID_CONFIG
+        assert "choose another port" in caught.value.message
 
 
 def test_unknown_host() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 
 from argosy import __version__
-from argosy.config.settings import Config, Target
+from argosy.config.settings import Config, Target, parse_target
 
 _MOST_MODELS = 4
 
@@ -86,11 +86,16 @@ def _models(status: ServerStatus) -> Iterator[str]:
     shown = status.models if len(status.models) <= _MOST_MODELS else status.models[: _MOST_MODELS - 1]
     for model in shown:
         noun = "worker" if model.workers == 1 else "workers"
-        yield f"{model.name}: did not load, see below" if model.error else f"{model.name}: {model.workers} {noun} ({status.workers_reason})"
+        yield f"{_name(model)}: did not load, see below" if model.error else f"{model.name}: {model.workers} {noun} ({status.workers_reason})"
     if len(status.models) > len(shown):
         yield f"and {len(status.models) - len(shown)} more"
     if not status.models:
         yield "none yet; register one at the management address"
+
+
+def _name(model: ModelStatus) -> str:
+    """Its name; what could not even be registered has only its target, which may begin with one."""
+    return parse_target(model.name).name or model.name
 
 
 def _row(label: str, text: str) -> str:
@@ -114,7 +119,7 @@ def failures(status: ServerStatus) -> list[str]:
     for model in status.models:
         if model.error:
             text = "\n".join(dict.fromkeys((model.error.rstrip(), model.detail.rstrip())))
-            lines += [f"model {model.name} did not load:", *(f"  {line}" for line in text.splitlines()), f"hint: {hint(text)}"]
+            lines += [f"model {_name(model)} did not load:", *(f"  {line}" for line in text.splitlines()), f"hint: {hint(text)}"]
     return lines
 
 
@@ -126,4 +131,13 @@ def hint(error: str) -> str:
         return "a file that the handler opens is missing; paths count from the model folder"
     if "MemoryError" in error:
         return "the model needs more memory than there is; try --workers 1"
+    if "Model handler is not defined" in error:
+        return (
+            "the folder has no manifest: give its handler's file, FOLDER/FILE.py, or pack it with model-archiver; "
+            "--model-store FOLDER ALL serves a folder of archives"
+        )
+    if "Model name is not defined" in error:
+        return "this is no archive: give a handler file that ends in .py, a model folder, or what model-archiver made"
+    if "function entry point" in error:
+        return "call the function predict, or name yours as FILE.py:FUNCTION; then start again"
     return "correct the handler and start again"

@@ -17,6 +17,7 @@ from argosy.store import manifest
 HANDLER_STEMS = ("handler", "model", "service")
 _REMOTE = re.compile(r"https?://", re.IGNORECASE)
 _FUNCTIONS = ("predict", "handle")
+_WITH_FUNCTION = re.compile(r"(.+\.py):([^\W\d]\w*)")
 _SKIPPED = frozenset({"__pycache__", manifest.FOLDER})
 
 
@@ -28,23 +29,29 @@ class Found:
     path: Path
     is_handler: bool
     """A plain handler file, which has no manifest."""
+    function: str | None = None
+    """The function of the file, or its class, if the command line names one."""
 
 
 def find(target: Target, cwd: Path, store: Path | None) -> Found:
     """Look a local target up, in the current folder first. A folder without a manifest stands for its handler file.
 
+    `FILE.py:FUNCTION` names a function of a handler file.
+
     Raises `ArgosyError` MODEL_NOT_FOUND.
     """
-    candidates = [cwd / target.url_or_path, *([store / target.url_or_path] if store else [])]
+    named = _WITH_FUNCTION.fullmatch(target.url_or_path)
+    asked, function = named.groups() if named else (target.url_or_path, None)
+    candidates = [cwd / asked, *([store / asked] if store else [])]
     path = next((path.resolve() for path in candidates if path.exists()), None)
     if path is None:
         where = " or ".join(dict.fromkeys(str(path.parent) for path in candidates))
         advice = "give a handler file, a model folder or an archive"
-        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"there is no {target.url_or_path} in {where}: {advice}")
+        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"there is no {asked} in {where}: {advice}")
     if path.is_dir() and not (path / manifest.FOLDER / manifest.FILE).is_file():
-        path = next((file for file in (path / f"{stem}.py" for stem in HANDLER_STEMS) if file.is_file()), path)
+        path = next((file for file in (path / f"{stem}.py" for stem in (*HANDLER_STEMS, path.name)) if file.is_file()), path)
     is_handler = path.is_file() and path.suffix == ".py"
-    return Found(target.name or (handler_name(path) if is_handler else None), path, is_handler)
+    return Found(target.name or (handler_name(path) if is_handler else None), path, is_handler, function)
 
 
 def handler_name(path: Path) -> str:
@@ -53,8 +60,10 @@ def handler_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name).lstrip("._-")[:128] or "model"
 
 
-def entry_point(path: Path) -> str:
-    """The handler of a plain file: its function `predict` or `handle`, else the module, whose class is then looked for by the worker."""
+def entry_point(path: Path, function: str | None = None) -> str:
+    """The handler of a plain file: the function asked for, `predict` or `handle`, else the module, whose class is then looked for by the worker."""
+    if function is not None:
+        return f"{path.stem}:{function}"
     try:
         body = ast.parse(path.read_bytes()).body
     except (SyntaxError, ValueError, OSError):
@@ -70,9 +79,13 @@ def ephemeral_store(targets: Sequence[Target], cwd: Path, store: Path | None, fo
     """The model store and the targets to start a server with. Gone at the end of the block.
 
     It is the operator's own store when everything lies in it. Otherwise it is a new folder below `folder` that also links what is in the
-    operator's store. Raises `ArgosyError` MODEL_NOT_FOUND, or STORAGE_FULL when the folder cannot be written.
+    operator's store. Raises `ArgosyError` MODEL_NOT_FOUND, INVALID_CONFIG when two targets have one name, or STORAGE_FULL when the folder cannot be
+    written.
     """
+    if store is not None and not store.exists():
+        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"there is no model store {store}: make the folder, or give another one as --model-store")
     local = [(target, find(target, cwd, store)) for target in targets if not _REMOTE.match(target.url_or_path)]
+    _refuse_namesakes([found for _, found in local])
     if all(store is not None and not found.is_handler and found.path.parent == store.resolve() for _, found in local):
         names = {target: Target(found.name, found.path.name) for target, found in local}
         yield store, [names.get(target, target) for target in targets]
@@ -80,6 +93,16 @@ def ephemeral_store(targets: Sequence[Target], cwd: Path, store: Path | None, fo
     with _folder(folder) as made:
         names = _fill(made, local, store)
         yield made, [names.get(target, target) for target in targets]
+
+
+def _refuse_namesakes(targets: Sequence[Found]) -> None:
+    seen: dict[str, Found] = {}
+    for found in targets:
+        name = found.name or found.path.stem
+        other = seen.setdefault(name, found)
+        if other is not found and (found.name is not None or other.path == found.path):
+            advice = "give one of them another name, as NAME=TARGET"
+            raise ArgosyError(ErrorCode.INVALID_CONFIG, f"two models would be called {name}, {other.path} and {found.path}: {advice}")
 
 
 @contextmanager
@@ -111,7 +134,7 @@ def _put(found: Found, made: Path, number: int) -> Target:
     name = found.path.name if found.name is None or not found.is_handler else found.name
     place = made / name
     if place.exists():
-        # two targets of one name: the server tells which one it refuses
+        # two archives of one name from two folders: which models they are is in their manifests
         place = made / f"{number}-{name}"
     if not found.is_handler:
         place.symlink_to(found.path)
@@ -119,7 +142,8 @@ def _put(found: Found, made: Path, number: int) -> Target:
     place.mkdir()
     _link_all(found.path.parent, place)
     (place / manifest.FOLDER).mkdir()
-    (place / manifest.FOLDER / manifest.FILE).write_text(manifest.build_manifest(found.name or name, entry_point(found.path), "python"))
+    described = manifest.build_manifest(found.name or name, entry_point(found.path, found.function), "python")
+    (place / manifest.FOLDER / manifest.FILE).write_text(described)
     return Target(found.name, place.name)
 
 

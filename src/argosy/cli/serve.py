@@ -18,7 +18,7 @@ from argosy.config import Loaded, load_config, parse_target, read_host
 
 
 @click.command("serve", short_help="Serve models in the foreground.")
-@click.argument("targets", metavar="TARGET...", nargs=-1)
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--host", help="Where predictions are served. Default: 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of predictions, 0 for a free one. Default: 8080.")
 @click.option("--management-port", type=click.IntRange(0, 65535), help="Port of management, on 127.0.0.1. Default: the port after the other.")
@@ -31,11 +31,15 @@ def serve_command(
     targets: tuple[str, ...], host: str | None, port: int | None, management_port: int | None, workers: int | None, models: tuple[str, ...],
     model_store: str | None, log_config: str | None, config_file: str | None, settings: Mapping[str, str],
 ) -> None:
-    """Serve each TARGET until Ctrl-C: a handler file, a model folder, an archive, a URL, any of them as NAME=TARGET.
+    """Serve each TARGET until Ctrl-C: a handler file, one of its functions, a model folder, an archive, a URL, any of them as NAME=TARGET.
+
+    ALL stands for every model of the model store. Without a TARGET the models of the configuration are served.
 
     \b
     argosy serve handler.py
+    argosy serve handler.py:function
     argosy serve --port 9000 --workers 1 sentiment=model-store/sentiment.mar
+    argosy serve --model-store model-store ALL
     """
     flags = {
         **address_flags(host, port, management_port), **settings,
@@ -63,6 +67,8 @@ def serve(
     names: Sequence[str], flags: Mapping[str, str], environ: Mapping[str, str], cwd: Path, *, config_file: str | None, server: Callable[[], Run]
 ) -> int:
     """Run a server until its end and return the exit status. Raises `ArgosyError` when it cannot start."""
+    if [name.upper() for name in names] == ["ALL"]:
+        names, flags = [], {**flags, "load_models": "ALL"}
     loaded = load_config(_quiet(flags, environ), environ, cwd, config_file=config_file, host=read_host())
     for line in (*loaded.warnings, *loaded.notes[1:]):
         click.echo(f"note: {line}", err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import ssl
@@ -41,7 +42,8 @@ class Listener:
         try:
             self._socket = _bound_unix(self.address.path) if self.address.scheme == "unix" else _bound_tcp(self.address)
         except OSError as error:
-            raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot listen on {self.address}: {error.strerror or error}.") from error
+            message = f"Cannot listen on {self.address}: {error.strerror or error}.{_advice(error)}"
+            raise ArgosyError(ErrorCode.INVALID_CONFIG, message) from error
         if self.address.scheme != "unix" and not self.address.port:
             self.address = Address(self.address.scheme, self.address.host, self._socket.getsockname()[1])
 
@@ -136,6 +138,12 @@ def _bound_tcp(address: Address) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _advice(error: OSError) -> str:
+    if error.errno != errno.EADDRINUSE:
+        return ""
+    return " Stop the program that listens there, or choose another port: --port of argosy serve, else inference_address and management_address."
 
 
 def _bound_unix(path: str) -> socket.socket:

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
+from argosy.config import parse_target
 from argosy.control.startup import Startup
 from argosy.dataplane.model import Counters, Model, WorkerInfo
 from argosy.dataplane.registry import Registry
@@ -60,13 +61,18 @@ def overall(models: list[ModelHealth]) -> str:
     return PARTIAL if up else UNHEALTHY
 
 
+def _name(target: str) -> str:
+    """The model's name if the target gives it one."""
+    return parse_target(target).name or target
+
+
 def why_not_serving(models: list[ModelHealth], startup: Startup) -> str | None:
     """Why no request should be sent here; None when they should.
 
     That is: the operator's models still load for the first time, or not one of them can serve.
     """
     if startup.pending:
-        return "The models of the start are still loading: " + ", ".join(sorted(startup.pending))
+        return "The models of the start are still loading: " + ", ".join(sorted(map(_name, startup.pending)))
     needed = [model for model in models if model.at_startup and model.wanted > 0]
     if needed:
         return None if any(model.serving for model in needed) else "None of the models of the start can serve; their descriptions say why."
@@ -77,8 +83,8 @@ def why_not_serving(models: list[ModelHealth], startup: Startup) -> str | None:
 
 def not_ready(models: list[ModelHealth], startup: Startup) -> list[str]:
     """Everything that is not as the operator wants it: what still loads, what could not be registered, and workers that are missing."""
-    pending = [f"{target} is still loading" for target in sorted(startup.pending)]
-    failed = [f"{target} could not be registered: {why}" for target, why in sorted(startup.failed.items())]
+    pending = [f"{_name(target)} is still loading" for target in sorted(startup.pending)]
+    failed = [f"{_name(target)} could not be registered: {why}" for target, why in sorted(startup.failed.items())]
     short = [f"model {model.name} has {model.serving} of {model.wanted} workers" for model in models if model.serving < model.wanted]
     return pending + failed + short
 

@@ -16,6 +16,11 @@ def _is_foreign(filename: str) -> bool:
     return not filename.startswith(_HIDDEN)
 
 
+def _real(filename: str) -> str:
+    """Where a file is that a model's folder only links: there its author finds it."""
+    return os.path.realpath(filename) if os.path.islink(filename) else filename
+
+
 def words(thing: object) -> str:
     """The text of an exception or of anything else; also when making it raises."""
     try:
@@ -34,9 +39,9 @@ def one_line(error: BaseException) -> str:
 def place(error: BaseException) -> Optional[str]:
     """`file:line` of the innermost frame that is not the server's; for a syntax error where the error is. None if there is no such frame."""
     if isinstance(error, SyntaxError) and error.filename:
-        return "{}:{}".format(error.filename, error.lineno)
+        return "{}:{}".format(_real(error.filename), error.lineno)
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_foreign(frame.filename)]
-    return "{}:{}".format(frames[-1].filename, frames[-1].lineno) if frames else None
+    return "{}:{}".format(_real(frames[-1].filename), frames[-1].lineno) if frames else None
 
 
 def text(error: BaseException) -> str:
@@ -53,5 +58,8 @@ def _trim(tree: Optional[traceback.TracebackException], depth: int) -> None:
     if tree is None or depth > 20:
         return
     tree.stack = traceback.StackSummary.from_list([frame for frame in tree.stack if _is_foreign(frame.filename)])
+    for part in (*tree.stack, tree):
+        if getattr(part, "filename", None):
+            part.filename = _real(part.filename)
     _trim(tree.__cause__, depth + 1)
     _trim(tree.__context__, depth + 1)

@@ -119,6 +119,8 @@ class TypedEntry(Entry):
         self._signature = read_signature(function)
         hint = self._signature.inputs[0].hint
         self._raw = _RAW.get(hint) if len(self._signature.inputs) == 1 and hint is not _MISSING else None
+        # an empty body is an input where the hint is text or bytes; it is never JSON
+        self._takes_empty = self._raw is not None or hint is str
         view = self._raw is memoryview
         call = self._call_batch if self._signature.batched else self._call_each
         super().__init__("typed", call, batch=self._signature.batched, view=view, close=close)
@@ -169,10 +171,11 @@ class TypedEntry(Entry):
             named = [value if len(value) else memoryview(name.encode("utf-8", "surrogateescape"))]
         if named:
             return self._from_part(parameter, named[-1])
-        if body is None or (parts and not len(body)):
+        is_empty = body is None or not len(body)
+        if body is None or (is_empty and (parts or not self._takes_empty)):
             if parameter.default is not _MISSING:
                 return parameter.default
-            raise InvalidInput("The input lacks {}".format(parameter.name))
+            raise InvalidInput("The input lacks {}{}".format(parameter.name, "" if body is None else "; the body is empty"))
         if self._raw is not None:
             return self._raw(body)
         return self._from_body(parameter, body, media_type(job.content_type))

@@ -28,6 +28,37 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
 
 
+def test_two_models_of_one_name(tmp_path: Path) -> None:
+    """They are refused before anything starts; one archive twice as well. Archives from two folders bring names of their own."""
+    folder_with(tmp_path, hello_py="", b_py="", x__a_mar="", y__a_mar="")
+    for first, second in ((Target(None, "hello.py"), Target("hello", "b.py")), (Target(None, "x/a.mar"), Target(None, "x/a.mar"))):
+        with pytest.raises(ArgosyError, match=r"two models would be called .* as NAME=TARGET") as caught, \
+                ephemeral_store([first, second], tmp_path, None, tmp_path):
+            pass
+        assert caught.value.code is ErrorCode.INVALID_CONFIG
+    with ephemeral_store([Target(None, "x/a.mar"), Target(None, "y/a.mar")], tmp_path, None, tmp_path) as (_, targets):
+        assert [target.url_or_path for target in targets] == ["a.mar", "2-a.mar"]
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    """The message names it and the option."""
+    folder_with(tmp_path, hello_py="")
+    store = ephemeral_store([Target(None, "hello.py")], tmp_path, tmp_path / "nope", tmp_path)
+    with pytest.raises(ArgosyError, match=r"there is no model store .*nope.* --model-store"), store:
+        pass
+
+
+def test_a_function_of_a_handler_file(tmp_path: Path) -> None:
+    """It is called whatever its name is; a file that is not there is named without it."""
+    folder_with(tmp_path, hello_py="def classify(x): ...")
+    assert find(Target(None, "hello.py:classify"), tmp_path, None) == Found("hello", tmp_path / "hello.py", True, "classify")
+    with ephemeral_store([Target(None, "hello.py:classify")], tmp_path, None, tmp_path) as (store, _):
+        assert store is not None
+        assert json.loads((store / "hello" / "MAR-INF" / "MANIFEST.json").read_text())["model"]["handler"] == "hello:classify"
+    with pytest.raises(ArgosyError, match=r"there is no helo\.py in"):
+        find(Target(None, "helo.py:classify"), tmp_path, None)
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     """The reason is told."""
     folder_with(tmp_path, hello_py="")
@@ -75,6 +106,8 @@ def test_what_a_target_stands_for(tmp_path: Path) -> None:
     store = folder_with(tmp_path / "store", a_mar="", b_mar="")
     cwd = folder_with(tmp_path / "cwd", a_mar="", hello_py="", m__handler_py="", n__x="", p__handler_py="", **{"p__MAR-INF__MANIFEST_json": "{}"})
 
+    folder_with(cwd, o__o_py="")
+
     def found(text: str, name: str | None = None) -> Found:
         return find(Target(name, text), cwd, store)
 
@@ -83,6 +116,7 @@ def test_what_a_target_stands_for(tmp_path: Path) -> None:
     assert found("hello.py") == Found("hello", cwd / "hello.py", True)
     assert found("hello.py", "mine") == Found("mine", cwd / "hello.py", True)
     assert found("m") == Found("m", cwd / "m" / "handler.py", True)
+    assert found("o") == Found("o", cwd / "o" / "o.py", True)
     assert found("n") == Found(None, cwd / "n", False)
     assert found("p") == Found(None, cwd / "p", False)
 

@@ -63,6 +63,14 @@ def test_serving(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "no longer needed" in shown.err
 
 
+def test_all_models_of_the_store(tmp_path: Path) -> None:
+    """ALL is no target to look for: the server lists the store."""
+    server = FakeServer()
+    serve(["all"], {"model_store": str(tmp_path)}, {}, tmp_path, config_file=None, server=lambda: server)
+    assert server.config is not None
+    assert (server.config.load_models, server.config.model_store, server.targets) == ("ALL", tmp_path, [])
+
+
 def test_models_of_the_configuration(tmp_path: Path) -> None:
     """Without a target those of `load_models` are served, and log files are written where somebody wants them."""
     (tmp_path / "m").mkdir()
@@ -113,8 +121,17 @@ def test_failures_come_with_traceback_and_hint() -> None:
     assert "good" not in text
 
 
+def test_a_target_that_could_not_be_registered() -> None:
+    """It is called by the name that it was to have, not by the place in the store of this run."""
+    status = FakeStatus([FakeModel("a=2-a", 0, error="Model a is already registered.")])
+    assert "  model       a: did not load, see below" in banner(status)
+    assert failures(status)[0] == "model a did not load:"
+
+
 @pytest.mark.parametrize(("error", "words"), [
     ("FileNotFoundError: x", "model folder"), ("MemoryError", "--workers 1"), ("ValueError", "correct the handler"),
+    ("Model handler is not defined.", "FOLDER/FILE.py"), ("Model name is not defined.", "this is no archive"),
+    ("Expected only one class in custom service code or a function entry point in m, found none", "FILE.py:FUNCTION"),
 ])
 def test_hints(error: str, words: str) -> None:
     """What to do depends on what happened."""

@@ -65,6 +65,7 @@ def test_ping_counts_the_wanted_workers(models: list[FakeModel], word: str) -> N
 
 @pytest.mark.parametrize(("models", "pending", "failed", "reason"), [
     ([model("a", 1, "LOADING", startup=True)], "a", "", "still loading: a"),
+    ([model("a", 1, "LOADING", startup=True)], "a=store/a.mar", "", "still loading: a"),
     ([model("a", 1, "IDLE", startup=True), model("b", 1, "LOADING", startup=True)], "b", "", "still loading: b"),
     ([model("a", 1, "BACKOFF", startup=True), model("b", 1, "IDLE")], "", "", "None of the models of the start can serve"),
     ([], "", "x.mar", "could be registered"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+from pathlib import Path
 
 import pytest
 
@@ -74,3 +76,19 @@ def test_chain_of_exceptions_is_bounded() -> None:
         following.__context__ = error
         error = following
     assert "ValueError: 49" in text(error)
+
+
+def test_a_linked_file_is_shown_where_its_author_finds_it(tmp_path: Path) -> None:
+    """In the traceback, as the place, and for a syntax error."""
+    for name, lines in (("raises", "raise ValueError(1)"), ("syntax", "def (")):
+        real, link = tmp_path / f"{name}.py", tmp_path / f"link_{name}.py"
+        real.write_text(lines)
+        link.symlink_to(real)
+        spec = importlib.util.spec_from_file_location(name, link)
+        assert spec is not None
+        assert spec.loader is not None
+        module, loader = importlib.util.module_from_spec(spec), spec.loader
+        error = raised(lambda loader=loader, module=module: loader.exec_module(module))
+        assert place(error) == f"{real}:1"
+        assert f'File "{real}", line 1' in text(error)
+        assert "link_" not in text(error)

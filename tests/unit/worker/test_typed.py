@@ -166,6 +166,9 @@ def test_one_parameter_takes_the_part_of_its_name_or_the_body(model: WriteModel,
 def test_missing_input_is_named(model: WriteModel) -> None:
     """A request without body or parameters says what is missing."""
     assert one(model, "def predict(x: str): return x", job_record(1, None)).phrase == "The input lacks x"
+    assert one(model, "def predict(x: float): return x", job_record(1, b"")).phrase == "The input lacks x; the body is empty"
+    assert one(model, "def predict(x: float = 2.5): return x", job_record(1, b"")).body == b"2.5"
+    assert one(model, "def predict(x: str): return [x]", job_record(1, b"")).body == b'[""]'
 
 
 @pytest.mark.parametrize(
