@@ -53,8 +53,8 @@ KINDS = frozenset(range(1, 12))
 HEADER = struct.Struct("<HBBHHQI")
 JOB = struct.Struct("<QIHHHIIQQ")
 """seq, milliseconds left (0: no deadline), flags, lengths of id, content type, headers, parts, body; arena offset."""
-PART = struct.Struct("<HHI")
-"""lengths of name, content type and value, which follow."""
+PART = struct.Struct("<IHI")
+"""lengths of name, content type and value, which follow. The name of a form field is whatever a client sends, and may be the whole body."""
 ANSWER = struct.Struct("<QHHHIIII")
 """seq, flags, status, error code, microseconds in the handler, lengths of phrase (message), headers (detail), body."""
 
@@ -140,12 +140,12 @@ def frame_header(kind: int, length: int, *, flags: int = 0, count: int = 0, id: 
 
 
 def parts_block(parts: Sequence[Tuple[str, str, Buffer]]) -> bytes:
-    """The named inputs of a job as one block. Names and content types longer than 65,535 bytes raise `WireError`."""
+    """The named inputs of a job as one block. A content type longer than 65,535 bytes raises `WireError`."""
     out: List[Buffer] = []
     for name, content_type, value in parts:
         raw_name, raw_type = name.encode("utf-8", "surrogateescape"), content_type.encode("utf-8", "surrogateescape")
-        if len(raw_name) > 65535 or len(raw_type) > 65535:
-            raise WireError("the name or type of an input is longer than 65535 bytes")
+        if len(raw_type) > 65535:
+            raise WireError("the type of an input is longer than 65535 bytes")
         out += (PART.pack(len(raw_name), len(raw_type), len(value)), raw_name, raw_type, value)
     return b"".join(out)
 

@@ -242,3 +242,10 @@ def zombies(pid: int) -> list[int]:
     """Children of a process that have ended and were not reaped."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in listed if state_of(int(child)) == "Z"]
+
+
+def test_a_form_that_is_one_long_name(server: RunningServer) -> None:
+    """Text that a client sends with the content type of a form reaches the handler as a name, and the model goes on."""
+    form = b"n" * 200_000 + b"&body=echo:here"
+    assert server.predict("m", form, kind="application/x-www-form-urlencoded").text == "here"
+    assert server.predict("m", "echo:next").text == "next"

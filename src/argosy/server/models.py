@@ -17,7 +17,7 @@ from argosy.server.environment import worker_environment
 from argosy.supervisor.member import Surroundings
 from argosy.supervisor.process import Reaper
 from argosy.supervisor.spec import ModelSpec
-from argosy.wire import read_output
+from argosy.wire import MAX_FRAME, read_output
 
 MMS_VERSION = "1.1.11"
 """What handlers read as the version of the server: that of the Multi Model Server whose contract they rely on."""
@@ -65,7 +65,8 @@ def surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, re
         "swallow_initialize_errors": False,
     }
     environ = dict(os.environ)
-    frame_limit = config.max_response_size + _FRAME_EXTRA
+    # 0 is no limit, for workers and for their frames alike
+    frame_limit = config.max_response_size + _FRAME_EXTRA if config.max_response_size else MAX_FRAME
     return Surroundings(loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, frame_limit, time.time)
 
 
