@@ -233,6 +233,63 @@ def test_a_worker_that_is_stopped_before_it_has_loaded(tmp_path: Path) -> None:
     tell(spec(tmp_path, handler="slow:handle"), story)
 
 
+def test_closing_again_hurries(tmp_path: Path) -> None:
+    """Who closes without patience does not wait for the patience of who closed before."""
+
+    async def story(model: ServedModel) -> None:
+        await model.scale(1, 1)
+        model.submit(running := request(b"spin"))
+        await until(lambda: model.running)
+        patient = asyncio.ensure_future(model.close(1e6))
+        await asyncio.sleep(0)
+        await model.close(0.0)
+        await patient
+        assert client_of(running).error.code is ErrorCode.WORKER_DIED
+
+    tell(spec(tmp_path), story)
+
+
+def test_a_preload_that_never_ends_does_not_hold_up_the_close(tmp_path: Path) -> None:
+    """Closing, or scaling to nothing, ends the load that nobody needs; whoever waits for it is told."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)\n")
+
+    async def story(model: ServedModel) -> None:
+        for end in (lambda: model.scale(0, 0), lambda: model.close(1e6)):
+            scaling = asyncio.ensure_future(model.scale(1, 1))
+            await until(children)
+            await end()
+            with pytest.raises(ArgosyError, match="stopped before it had loaded"):
+                await scaling
+
+    tell(spec(tmp_path, handler="slow:handle", preload=True), story)
+
+
+def test_a_preload_that_failed_and_does_not_end_is_ended(tmp_path: Path) -> None:
+    """A thread that the module started and forgot keeps the process alive, not the registration."""
+    lines = "import threading\nthreading.Thread(target=threading.Event().wait).start()\nraise RuntimeError('no weights')\n"
+    (tmp_path / "stuck.py").write_text(lines)
+
+    async def story(model: ServedModel) -> None:
+        with pytest.raises(ArgosyError, match="no weights"):
+            await model.scale(1, 1)
+
+    tell(spec(tmp_path, handler="stuck:handle", preload=True, stop_timeout_s=0.2), story)
+
+
+def test_a_model_that_cannot_load_refuses_after_scaling_too(tmp_path: Path) -> None:
+    """Scaling workers of which none could load does not make requests wait for them."""
+    (tmp_path / "broken.py").write_text("raise RuntimeError('no weights')\n")
+
+    async def story(model: ServedModel) -> None:
+        for _ in range(2):
+            with pytest.raises(ArgosyError, match="no weights"):
+                await model.scale(1, 1)
+            model.submit(job := request(b"echo:x"))
+            assert "could not be loaded" in client_of(job).error.message
+
+    tell(spec(tmp_path, handler="broken:handle"), story)
+
+
 def test_a_client_that_raises_is_alone(tmp_path: Path) -> None:
     """Its answer is lost and logged; the next one comes."""
 

@@ -55,9 +55,20 @@ class ServedModel:
 
     def _load_failed(self) -> None:
         """A worker could not load the model. When none can, nobody is left waiting for them."""
-        if not self._closing and all(member.is_hopeless for member in self.pool.members):
+        if not self._closing:
+            self._refuse_or_wait()
+
+    def _refuse_or_wait(self) -> None:
+        """Requests wait as long as a worker may come, also one that has not tried yet."""
+        members = self.pool.members
+        if not members:
+            self.dispatcher.refusal = _refusal(self.spec.name)
+        elif all(member.is_hopeless for member in members):
             message = f"Model {self.spec.name} could not be loaded, so no worker can serve it; its description in the management API says why."
             self.dispatcher.refusal = ArgosyError(ErrorCode.NO_WORKER, message)
+        else:
+            self.dispatcher.refusal = None
+        if self.dispatcher.refusal is not None:
             self.dispatcher.refuse_waiting(self.dispatcher.refusal)
 
     def _restarted(self) -> None:
@@ -108,9 +119,7 @@ class ServedModel:
             raise ArgosyError(ErrorCode.DRAINING, f"Model {self.spec.name} is being unregistered.")
         self.min_workers, self.max_workers = min_workers, max_workers
         members = self.pool.resize(min_workers, max_workers)
-        self.dispatcher.refusal = None if members else _refusal(self.spec.name)
-        if self.dispatcher.refusal is not None:
-            self.dispatcher.refuse_waiting(self.dispatcher.refusal)
+        self._refuse_or_wait()
         if min_workers:
             await _all_loaded(members[:min_workers])
 

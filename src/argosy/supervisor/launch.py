@@ -40,3 +40,14 @@ def load_frame(spec: ModelSpec, options: dict[str, Any], gpu_id: int | None) -> 
         "gpu_id": gpu_id,
     }
     return wire.frame(wire.LOAD, json.dumps(load).encode())
+
+
+def read_report(data: memoryview) -> dict[str, Any]:
+    """The JSON object in a LOADED frame. Raises `wire.WireError` on anything else."""
+    try:
+        value = json.loads(bytes(data))
+    except (ValueError, RecursionError) as error:
+        raise wire.WireError("LOADED is not JSON") from error
+    if not isinstance(value, dict):
+        raise wire.WireError("LOADED is not an object")
+    return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import socket
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Buffer
 from argosy.supervisor.arena import Arena
 from argosy.supervisor.channel import CLOSED, Channel
-from argosy.supervisor.launch import load_frame, worker_launch
+from argosy.supervisor.launch import load_frame, read_report, worker_launch
 from argosy.supervisor.page import Page
 from argosy.supervisor.process import Exit, Process, Reaper, Started, start
 from argosy.supervisor.spec import ModelSpec
@@ -225,7 +224,8 @@ class Member:
                 return
             link.close()
         assert isinstance(result, ArgosyError)
-        self._fail_load(result)
+        if self.state is not State.STOPPING:
+            self._fail_load(result)
         self.on(Event.EXITED)
         self._drop_page()
 
@@ -242,7 +242,7 @@ class Member:
         elif frame.kind == wire.METRIC:
             self._around.metrics(self.spec.name, str(frame.data, "utf-8", "replace"))
         elif frame.kind == wire.LOADED and self.state is State.LOADING:
-            self._loaded(_object(frame.data))
+            self._loaded(read_report(frame.data))
         elif frame.kind != wire.LOADED or self.state is not State.STOPPING:
             raise wire.WireError(f"frame of kind {frame.kind} while {self.state.value}")
 
@@ -345,14 +345,3 @@ class Member:
             self.loaded.set_exception(ArgosyError(ErrorCode.CANCELLED, f"model {self.spec.name}: the worker was stopped before it had loaded"))
             self.loaded.exception()
         self._freed(self)
-
-
-def _object(data: memoryview) -> dict[str, Any]:
-    """A JSON object sent by a worker. Raises `wire.WireError` on anything else."""
-    try:
-        value = json.loads(bytes(data))
-    except (ValueError, RecursionError) as error:
-        raise wire.WireError("LOADED is not JSON") from error
-    if not isinstance(value, dict):
-        raise wire.WireError("LOADED is not an object")
-    return value

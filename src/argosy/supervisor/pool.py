@@ -54,6 +54,8 @@ class Pool:
             member = self.members.pop()
             self._leaving.add(member)
             member.on(Event.DRAIN)
+        if not high and self._template is not None:
+            self._template.close()  # also while it loads: nobody needs that any more
         while len(self.members) < low:
             member = self._make()
             self.members.append(member)
@@ -110,4 +112,5 @@ def _template(spec: ModelSpec, around: Surroundings, arena: Arena | None) -> Tem
         lambda stream, line: around.output(spec.name, "template", stream, line),
         around.frame_limit,
         spec.startup_timeout_s,
+        spec.stop_timeout_s,
     )

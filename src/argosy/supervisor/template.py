@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.supervisor.channel import Channel
+from argosy.supervisor.launch import read_report
 from argosy.supervisor.page import Page
 from argosy.supervisor.process import Exit, Launch, Process, Reaper, Started, pipes, start
 
@@ -39,9 +39,11 @@ class Template:
         on_line: Callable[[str, bytes], None],
         frame_limit: int,
         startup_timeout_s: float,
+        stop_timeout_s: float,
     ) -> None:
         """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame."""
         self._startup_timeout_s = startup_timeout_s
+        self._stop_timeout_s = stop_timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
         """Set while no process runs."""
@@ -59,6 +61,8 @@ class Template:
         self._loaded = False
         self._error: ArgosyError | None = None
         self._next = 0
+        self._closed_at: int | None = None
+        """The last request before `close`; those that come while the process ends are for the next one."""
         self._waiting: dict[int, tuple[tuple[int, ...], tuple[int, int], Forked]] = {}
         """Number → descriptors to send (none once they were sent), read ends of the output, who asked."""
 
@@ -89,7 +93,7 @@ class Template:
         out_read, err_read, out_write, err_write = output
         self._next += 1
         self._waiting[self._next] = ((*copies, out_write, err_write), (out_read, err_read), done)
-        if self._loaded:
+        if self._loaded and self._closed_at is None:
             self._ask(self._next)
 
     def _begin(self) -> None:
@@ -127,14 +131,15 @@ class Template:
         if frame.kind != wire.LOADED:
             raise wire.WireError(f"frame of kind {frame.kind} from a template")
         self._disarm()
-        report = json.loads(bytes(frame.data))
+        report = read_report(frame.data)
         if report.get("ok") is True:
             self._loaded = True
-            for number in tuple(self._waiting):
+            for number in tuple(self._waiting) if self._closed_at is None else ():
                 self._ask(number)
             return
         code = ErrorCode.OUT_OF_MEMORY if report.get("code") == ErrorCode.OUT_OF_MEMORY else ErrorCode.LOAD_FAILED
         detail = "\n".join(filter(None, (str(report.get("detail") or "").rstrip(), str(report.get("hint") or ""))))
+        self._timer = self._loop.call_later(self._stop_timeout_s, self._kill)  # a thread of the model's may keep the process from ending
         self._error = ArgosyError(code, str(report.get("message") or "the handler gave no reason"), detail=detail)
 
     def _ask(self, number: int) -> None:
@@ -166,6 +171,9 @@ class Template:
             done(Started(pid, out_read, err_read))
 
     def _lost(self, why: str) -> None:
+        self._kill()
+
+    def _kill(self) -> None:
         if self._process is not None:
             self._process.kill()
 
@@ -174,12 +182,26 @@ class Template:
             self._channel.drain()
         error = self._error or ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloads the model {status}")
         self._put_away()
-        waiting, self._waiting = self._waiting, {}
-        for descriptors, output, done in waiting.values():
-            _close((*descriptors, *output))
-            done(error)
+        closed_at, self._closed_at = self._closed_at, None
+        self._refuse([number for number in self._waiting if closed_at is None or number <= closed_at], error)
+        if self._waiting and self._process is None:
+            self._begin_again()
         if self._process is None:
             self.gone.set()
+
+    def _refuse(self, numbers: Iterable[int], error: ArgosyError) -> None:
+        for number in numbers:
+            descriptors, output, done = self._waiting.pop(number)
+            _close((*descriptors, *output))
+            done(error)
+
+    def _begin_again(self) -> None:
+        try:
+            self._begin()
+        except ArgosyError as error:
+            self._refuse(tuple(self._waiting), error)
+        except OSError as error:
+            self._refuse(tuple(self._waiting), ArgosyError(ErrorCode.LOAD_FAILED, f"cannot start a worker: {error.strerror}"))
 
     def _disarm(self) -> None:
         if self._timer is not None:
@@ -202,8 +224,9 @@ class Template:
             self._page = None
 
     def close(self) -> None:
-        """End the process; the workers go on. Requests that wait are refused when it has ended."""
+        """End the process; the workers go on. Requests that wait are refused when it has ended, later ones start another."""
         if self._process is not None:
+            self._closed_at = self._next
             self._process.kill()
 
 
