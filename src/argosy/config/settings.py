@@ -93,6 +93,8 @@ class Config:
     debug: bool = setting(False, "boolean", "One worker per model and no response timeout, for work with a debugger.")
     startup_timeout_s: float = ours(
         600.0, "number", "How long a worker may take to load its model.", name="startup_timeout_s", unit="seconds", low=0.1)
+    max_workers_per_model: int = ours(
+        1024, "integer", "Most workers that a model can be given through the management API.", name="max_workers_per_model", low=1, high=100000)
     drain_timeout_s: float = ours(
         30.0, "number", "How long a stopping server or model may take to answer what it has accepted.", name="drain_timeout_s", unit="seconds", low=0)
     max_coalesced_jobs: int = ours(64, "integer", "Most jobs in one message to a worker.", name="max_coalesced_jobs", low=1, high=4096)

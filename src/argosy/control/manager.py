@@ -135,6 +135,7 @@ class Manager:
         """
         check_request(request)
         wanted = self._config.default_workers_per_model if request.initial_workers is None else request.initial_workers
+        self._check_workers(wanted)
         entry = await self._register_files(request)
         name = entry.model.spec.name
         if wanted <= 0:
@@ -177,6 +178,7 @@ class Manager:
             raise ArgosyError(ErrorCode.INVALID_REQUEST, "min_worker and max_worker cannot be negative.")
         if max_workers < min_workers:
             raise ArgosyError(ErrorCode.INVALID_REQUEST, "max_worker cannot be less than min_worker.")
+        self._check_workers(min_workers)
         entry = self._entry(name)
         if entry.closing is not None:
             raise ArgosyError(ErrorCode.CONFLICT, f"Model {name} is being unregistered.")
@@ -273,6 +275,11 @@ class Manager:
         self.registry.add(entry.model)
         self._entries[spec.name] = entry
         return entry
+
+    def _check_workers(self, wanted: int) -> None:
+        limit = self._config.max_workers_per_model
+        if wanted > limit:
+            raise ArgosyError(ErrorCode.INVALID_REQUEST, f"{wanted} workers are more than the {limit} that max_workers_per_model allows.")
 
     def _check_free(self, name: str) -> None:
         if name in self.registry or name in self._reserved:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections import deque
 from collections.abc import Callable
 
 from argosy.supervisor.arena import Arena
@@ -13,6 +14,9 @@ from argosy.supervisor.member import Lane, Member, Surroundings
 from argosy.supervisor.spec import ModelSpec
 from argosy.supervisor.states import Event, State
 from argosy.supervisor.template import Template
+
+MOST_STARTING = 8
+"""Workers of one model that load for the first time at the same time."""
 
 
 class Pool:
@@ -40,6 +44,10 @@ class Pool:
         self._restarted = restarted
         self._load_failed = load_failed
         self._told: set[tuple[str, str]] = set()
+        self._queued: deque[Member] = deque()
+        """Wanted workers that were not started yet."""
+        self._starting: set[Member] = set()
+        """Those that load for the first time."""
         self._leaving: set[Member] = set()
         self._template = _template(spec, around, arena) if spec.preload else None
         self._empty = asyncio.Event()
@@ -54,14 +62,30 @@ class Pool:
             member = self.members.pop()
             self._leaving.add(member)
             member.on(Event.DRAIN)
+            if member in self._queued:
+                self._queued.remove(member)
+                self._around.loop.call_soon(member.on, Event.EXITED)
         if not high and self._template is not None:
             self._template.close()  # also while it loads: nobody needs that any more
         while len(self.members) < low:
             member = self._make()
             self.members.append(member)
+            self._queued.append(member)
             self._empty.clear()
-            member.start()
+        self._start_some()
         return list(self.members)
+
+    def _start_some(self) -> None:
+        """Start queued workers, as many as may load at the same time: starting a thousand at once would hold up the whole server."""
+        while self._queued and len(self._starting) < MOST_STARTING:
+            member = self._queued.popleft()
+            self._starting.add(member)
+            member.loaded.add_done_callback(lambda _, member=member: self._has_started(member))  # type: ignore[misc]  # a default binds it
+            member.start()
+
+    def _has_started(self, member: Member) -> None:
+        self._starting.discard(member)
+        self._start_some()
 
     def _make(self) -> Member:
         worker_id = f"{self._number}-{secrets.token_hex(4)}"
