@@ -63,25 +63,25 @@ class Exchange:
     def start(self) -> None:
         """Do what the request asks for. The reply comes now or later."""
         head = self.head
-        if head.model is not None:  # nearly every request
-            chunks = self.chunks
-            body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-            self.request = request = Request(self.id, head.content_type, head.block, body, self)
-            request.admitted_at = self.started
-            try:
+        try:
+            if head.model is not None:  # nearly every request
+                chunks = self.chunks
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                self.request = request = Request(self.id, head.content_type, head.block, body, self)
+                request.admitted_at = self.started
                 head.model.submit(request)
-            except Exception as error:  # noqa: BLE001  the boundary of a request, as in `_call`
-                self._broken(error)
-            return
-        plan = head.plan
+            else:
+                self._start_plan(head.plan)
+        except ArgosyError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001  the boundary of a request: it fails, the server goes on
+            self._broken(error)
+
+    def _start_plan(self, plan: Plan | None) -> None:
+        """What is no ordinary prediction."""
         assert plan is not None
         if plan.model is not None:
-            try:
-                self._predict(plan.model, plan.with_query)
-            except ArgosyError as error:
-                self.fail(error)
-            except Exception as error:  # noqa: BLE001  the boundary of a request, as in `_call`
-                self._broken(error)
+            self._predict(plan.model, plan.with_query)
         elif plan.call is not None:
             self._call(plan.call)
         elif plan.refusal is not None:
@@ -125,24 +125,18 @@ class Exchange:
         request = HttpRequest(
             head.method.decode("latin-1"), path, query, dict(zip(names, values, strict=True)), body, self.id.decode("latin-1"), self.connection.peer
         )
-        try:
-            result = call.function(request)
-        except ArgosyError as error:
-            self.fail(error)
-        except Exception as error:  # noqa: BLE001  the boundary of a request: it fails, the server goes on
-            self._broken(error)
+        result = call.function(request)
+        if isinstance(result, HttpReply):
+            self.reply(result)
         else:
-            if isinstance(result, HttpReply):
-                self.reply(result)
-            else:
-                self.task = self.connection.site.loop.create_task(self._finish(result))
+            self.task = self.connection.site.loop.create_task(self._finish(result))
 
     async def _finish(self, result: Awaitable[HttpReply]) -> None:
         try:
             reply = await result
         except ArgosyError as error:
             self.fail(error)
-        except Exception as error:  # noqa: BLE001  as in `_call`
+        except Exception as error:  # noqa: BLE001  as in `start`
             self._broken(error)
         else:
             self.reply(reply)
