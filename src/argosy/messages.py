@@ -83,6 +83,8 @@ class Request:
     deadline = 0.0
     state = _NEW
     admitted_at = 0.0
+    returned = 0
+    """How often it was taken back from a worker that died before it began."""
 
     def __init__(
         self,

@@ -221,6 +221,8 @@ class Manager:
     async def close(self, drain_s: float) -> None:
         """Unregister everything at once, with at most `drain_s` seconds for what was accepted, and end all tasks."""
         entries = list(self._entries.values())
+        if drain_s <= 0:  # also those that are being closed already, with more time
+            await asyncio.gather(*(entry.model.close(0.0) for entry in entries if entry.closing is not None))
         await asyncio.gather(*(self._dismantle(entry, drain_s) for entry in entries))
         while self._tasks:
             for task in list(self._tasks):

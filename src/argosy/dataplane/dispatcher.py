@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import operator
+import struct
 from collections import deque
 from collections.abc import Callable
 
@@ -22,6 +23,9 @@ _log = logging.getLogger("argosy.dataplane")
 _JOINED = 64 * 1024
 """Messages up to this size are joined before they are sent: cheaper than scatter-gather."""
 _SMOOTHING = 0.2
+_LONGEST = 1 << 30
+"""A message that is longer carries no further job."""
+_MOST_RETURNS = 3
 _SILENCE_S = 0.01
 """A worker that is silent for longer may be held up by one job, while the answers to others lie in its outbox."""
 _SETTLED = JobState.SETTLED
@@ -203,33 +207,53 @@ class Dispatcher:
         return False
 
     def _send(self, lane: WorkerLane, jobs: list[Request], now: float) -> None:
+        """Send jobs in one message. A job that cannot be written fails alone; what makes the message too long waits for the next one."""
         pieces: list[Buffer] = [b""]
-        length = 0
+        length = count = 0
         seq = lane.next_seq
         waited = 0.0
         in_flight = lane.jobs
         for job in jobs:
+            if length > _LONGEST:
+                self.queue.put_back(jobs[count:])
+                break
+            count += 1
+            try:
+                length += _append_record(pieces, job, seq, now)
+            except (wire.WireError, struct.error) as error:
+                _release(job)
+                self.fail(job, ArgosyError(ErrorCode.INVALID_REQUEST, f"The request cannot be handed to a worker: {error}"))
+                continue
             in_flight[seq] = job
             waited += now - job.admitted_at
-            length += _append_record(pieces, job, seq, now)
             seq += 1
+        sent = seq - lane.next_seq
+        if not sent:
+            self._release_lane(lane)
+            return
         lane.next_seq = seq
         self.counters.queue_us += int(waited * 1e6)
-        self.running += len(jobs)
-        pieces[0] = wire.frame_header(wire.JOBS, length, count=len(jobs))
+        self.running += sent
+        pieces[0] = wire.frame_header(wire.JOBS, length, count=sent)
         if length <= _JOINED:
             lane.member.send(b"".join(pieces))
         else:
             lane.member.send_pieces(pieces)
         lane.sent(now)
 
+    def _release_lane(self, lane: WorkerLane) -> None:
+        """A worker without messages is free again."""
+        if not lane.messages and lane.open and lane in self._busy:
+            self._busy.remove(lane)
+            self._free.append(lane)
+
     # -- answers come ------------------------------------------------------------------------------------------------
 
     def answered(self, lane: WorkerLane, data: Buffer) -> None:
         """Settle the jobs that `data` answers. Raises `wire.WireError` on an answer that was not asked for."""
         answers = wire.read_answers(data)
-        if not answers:
-            raise wire.WireError("a message without answers")
+        if not answers or not lane.messages:
+            raise wire.WireError("a message without answers, or answers without a message")
         now = self.loop.time()
         jobs = lane.jobs
         for answer in answers:
@@ -255,9 +279,7 @@ class Dispatcher:
         job_us = answer[5] / max(1, self.policy.batch_size)
         self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
         lane.progress(now)
-        if not lane.messages and lane.open:
-            self._busy.remove(lane)
-            self._free.append(lane)
+        self._release_lane(lane)
         if len(self.queue):
             self.wake()
         elif not self.running and self.on_idle is not None:
@@ -363,7 +385,8 @@ class Dispatcher:
         for seq, job in jobs.items():
             if job.state is _SETTLED:
                 _release(job)
-            elif seq >= begun:
+            elif seq >= begun and job.returned < _MOST_RETURNS:
+                job.returned += 1
                 back.append(job)
             else:
                 _release(job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 
 from argosy.dataplane.batcher import Policy
@@ -16,6 +17,8 @@ from argosy.supervisor.arena import Arena
 from argosy.supervisor.member import Lane, Member, Surroundings
 from argosy.supervisor.pool import Pool
 from argosy.supervisor.spec import ModelSpec
+
+_log = logging.getLogger("argosy.dataplane")
 
 
 class ServedModel:
@@ -38,7 +41,7 @@ class ServedModel:
         self.min_workers = 0
         self.max_workers = 0
         self._loop = around.loop
-        self.arena = Arena(arena_size, f"argosy-{spec.name}") if arena_size > 0 else None
+        self.arena = _arena(arena_size, spec.name)
         self._queue = JobQueue(queue_size)
         self.dispatcher = Dispatcher(spec.name, self._queue, policy, self.counters, around.loop, spec.response_timeout_s, on_batch)
         self.pool = Pool(spec, around, number, self.arena, self._offer, next_gpu, self._restarted, self._load_failed)
@@ -149,8 +152,9 @@ async def _all_loaded(members: list[Member]) -> None:
     done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
     for waiter in pending:
         waiter.cancel()
-    for waiter in done:
-        waiter.result()
+    failures = [waiter.exception() for waiter in done]
+    for failure in filter(None, failures):
+        raise failure
 
 
 def _refusal(name: str) -> ArgosyError:
@@ -169,3 +173,12 @@ def _info(member: Member) -> WorkerInfo:
         restarts=member.restarts,
         last_error=None if member.last_error is None else member.last_error.message,
     )
+
+
+def _arena(size: int, name: str) -> Arena | None:
+    """The model's memory for large bodies. None if there is to be none, or the system has none left: they then go through the sockets."""
+    try:
+        return Arena(size, f"argosy-{name}") if size > 0 else None
+    except (OSError, ValueError) as error:
+        _log.warning("model %s: no shared memory for large bodies: %s", name, error)
+        return None

@@ -133,13 +133,11 @@ class Exchange:
 
     async def _finish(self, result: Awaitable[HttpReply]) -> None:
         try:
-            reply = await result
+            self.reply(await result)
         except ArgosyError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001  as in `start`
             self._broken(error)
-        else:
-            self.reply(reply)
 
     def _broken(self, error: Exception) -> None:
         _log.error("request %s failed inside the server", self.id.decode("latin-1"), exc_info=error)
@@ -148,7 +146,14 @@ class Exchange:
     # -- the reply sink ----------------------------------------------------------------------------------------------
 
     def respond(self, response: Response) -> None:
-        """Send the answer of a handler."""
+        """Send the answer of a handler. When that is not possible the connection ends, so that its client does not wait for ever."""
+        try:
+            self._respond(response)
+        except Exception:
+            self.connection.abort()
+            raise
+
+    def _respond(self, response: Response) -> None:
         status, body = response.status, response.body
         if status == 200 and not response.phrase:
             connection = self.connection

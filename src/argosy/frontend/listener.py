@@ -149,6 +149,7 @@ def _advice(error: OSError) -> str:
 def _bound_unix(path: str) -> socket.socket:
     with contextlib.suppress(FileNotFoundError):
         if stat.S_ISSOCK(os.stat(path).st_mode):
+            _refuse_taken(path)
             os.unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -159,3 +160,11 @@ def _bound_unix(path: str) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _refuse_taken(path: str) -> None:
+    """Raises OSError when somebody listens on the socket: it must not be taken away from a server that runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        if sock.connect_ex(path) != errno.ECONNREFUSED:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))

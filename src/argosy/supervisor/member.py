@@ -27,6 +27,9 @@ _history = logging.getLogger("com.amazonaws.ml.mms.wlm.WorkerThread")
 _LAST_WORDS_S = 1.0
 """How long a process that has hung up may take to end by itself, so that its exit handlers run and its status is known."""
 
+_HOPELESS = 4
+"""So many failures in a row, and nobody is left waiting for it."""
+
 
 class Lane(Protocol):
     """What the dataplane keeps for a worker that takes jobs."""
@@ -128,8 +131,9 @@ class Member:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether it could not load the model so far. It goes on trying."""
-        return self.loaded.done() and not self.loaded.cancelled() and self.loaded.exception() is not None
+        """Whether it could not load the model so far, or for several times in a row. It goes on trying."""
+        never = self.loaded.done() and not self.loaded.cancelled() and self.loaded.exception() is not None
+        return never or self._state.failures >= _HOPELESS
 
     @property
     def pid(self) -> int | None:

@@ -23,6 +23,7 @@ from argosy.supervisor.process import Exit, Launch, Process, Reaper, Started, pi
 
 _REQUEST = struct.Struct("<Q")
 _ANSWER = struct.Struct("<QQ")
+_FORK_S = 30.0
 
 Forked = Callable[[Started | ArgosyError], None]
 
@@ -152,6 +153,13 @@ class Template:
             return
         _close(descriptors)
         self._waiting[number] = ((), output, done)
+        self._loop.call_later(_FORK_S, self._give_up, number)
+
+    def _give_up(self, number: int) -> None:
+        """A fork that takes so long will not come: the process hangs."""
+        if number in self._waiting:
+            self._error = ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloaded the model did not fork a worker within {_FORK_S:g} s")
+            self._lost("hangs")
 
     def _answered(self) -> None:
         assert self._socket is not None

@@ -587,3 +587,39 @@ def test_finished_answers_do_not_wait_for_a_slow_job() -> None:
     member.answer(2, 3, 4)
     assert [client_of(job).body for job in (first, second, third)] == [b"early", b"3", b"4"]
     assert (member.events[-1], world.dispatcher.running, world.counters.answered) == ((Event.DONE, ""), 0, 4)
+
+
+def test_a_job_that_cannot_be_written_fails_alone() -> None:
+    """Its neighbours go on, and the worker is free again when nothing of the message is left."""
+    world = World()
+    member = world.member()
+    bad = world.admit(Request(b"r" * 70000, b"", b"", b"x", Client()))
+    world.run()
+    assert client_of(bad).error.code is ErrorCode.INVALID_REQUEST
+    (good,) = world.submit()
+    member.answer(1)
+    assert client_of(good).body == b"1"
+    assert world.counters.failed == 1
+
+
+def test_a_job_that_kills_worker_after_worker_is_not_tried_for_ever() -> None:
+    """A worker that dies before it began anything gives its jobs back, but only three times."""
+    world = World()
+    (job,) = world.submit()
+    for number in range(4):
+        member = world.member(f"w{number}")
+        world.run()
+        assert client_of(job).outcomes == []
+        assert member.has == [1]
+        member.lane.withdraw()
+        member.lane.lost("was killed")
+        world.run()
+    assert client_of(job).error.message == "Worker died."
+
+
+def test_answers_without_a_message_end_the_link() -> None:
+    """A worker that answers when nothing was asked of it does not speak the protocol."""
+    world = World()
+    member = world.member()
+    with pytest.raises(wire.WireError):
+        member.answer(1)
