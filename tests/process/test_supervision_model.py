@@ -6,7 +6,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -254,7 +254,8 @@ def test_a_preload_that_never_ends_does_not_hold_up_the_close(tmp_path: Path) ->
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)\n")
 
     async def story(model: ServedModel) -> None:
-        for end in (lambda: model.scale(0, 0), lambda: model.close(1e6)):
+        ends: list[Callable[[], Coroutine[Any, Any, None]]] = [lambda: model.scale(0, 0), lambda: model.close(1e6)]
+        for end in ends:
             scaling = asyncio.ensure_future(model.scale(1, 1))
             await until(children)
             await end()

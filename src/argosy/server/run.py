@@ -21,6 +21,7 @@ from argosy.server.parts import Parts
 _log = logging.getLogger("argosy.server")
 _ALLOCATIONS = 20_000
 _SAME_SIGNAL_S = 1.0
+_STOP_MARGIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +156,11 @@ async def _stop(parts: Parts, signals: _Signals) -> int:
 
     draining = parts.loop.create_task(drain())
     hurrying = parts.loop.create_task(signals.hurry.wait())
-    done, _ = await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED)
+    # the margin is never needed as long as every part keeps its time; a server that does not end would be worse than one that ends untidily
+    done, _ = await asyncio.wait({draining, hurrying}, return_when=asyncio.FIRST_COMPLETED, timeout=limit_s + _STOP_MARGIN_S)
     hurrying.cancel()
     if draining not in done:
-        _log.warning("Stopping at once: a second signal came.")
+        _log.warning("Stopping at once: %s.", "a second signal came" if signals.hurry.is_set() else "something does not end")
         draining.cancel()
         return 1
     draining.result()
@@ -169,7 +171,10 @@ async def _take_apart(parts: Parts) -> None:
     """Leave nothing behind, whatever has happened before."""
     for listener in parts.listeners:
         listener.close()
-    await parts.manager.close(0.0)
+    try:
+        await asyncio.wait_for(parts.manager.close(0.0), _STOP_MARGIN_S)
+    except TimeoutError:
+        _log.error("Models that do not close are left to the end of the process: %r", parts.manager)
     parts.reaper.stop()
     for executor in parts.executors:
         executor.shutdown(wait=False, cancel_futures=True)
