@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from argosy.supervisor.arena import ArenaSlot
 
 _log = logging.getLogger("argosy.frontend")
-_OK = b"HTTP/1.1 200 \r\n"
-_PLAIN_1 = _OK + b"x-request-id: "
+_PLAIN_1 = b"HTTP/1.1 200 \r\nx-request-id: "
 _PLAIN_2 = b"\r\n" + NO_CACHE + b"content-length: "
 _PLAIN_3 = b"\r\nconnection: keep-alive\r\n\r\n"
 _JOINED = 64 * 1024
@@ -147,26 +146,30 @@ class Exchange:
 
     def respond(self, response: Response) -> None:
         """Send the answer of a handler. When that is not possible the connection ends, so that its client does not wait for ever."""
+        connection, body = self.connection, response.body
         try:
-            self._respond(response)
+            # nearly every answer
+            if (
+                response.status == 200
+                and not response.phrase
+                and not response.headers
+                and self.head.is_plain
+                and connection.exchange is self
+                and not connection.site.is_special
+                and len(body) <= _JOINED
+            ):
+                connection.send(b"%s%s%s%d%s%s" % (_PLAIN_1, self.id, _PLAIN_2, len(body), _PLAIN_3, body))
+                connection.finished(self, 200, True)
+            else:
+                self._respond(response)
         except Exception:
-            self.connection.abort()
+            connection.abort()
             raise
 
     def _respond(self, response: Response) -> None:
+        """Send an answer that needs a closer look."""
         status, body = response.status, response.body
-        if status == 200 and not response.phrase:
-            connection = self.connection
-            plain = self.head.is_plain and not response.headers and not connection.site.is_special
-            if plain and len(body) <= _JOINED and connection.exchange is self:
-                # nearly every answer
-                connection.send(b"%s%s%s%d%s%s" % (_PLAIN_1, self.id, _PLAIN_2, len(body), _PLAIN_3, body))
-                connection.finished(self, 200, True)
-                return
-            line = _OK
-        elif 200 <= status <= 999:
-            line = status_line(status, response.phrase)
-        else:
+        if not 200 <= status <= 999:
             self.fail(ArgosyError(ErrorCode.BAD_OUTPUT, f"The handler set the status {status}; a final status is 200 to 999."))
             return
         chosen: bytes | None = b""
@@ -175,7 +178,7 @@ class Exchange:
             if chosen is None:
                 self.fail(ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response header that cannot be sent: a name or value is malformed."))
                 return
-        self._send(status, line, chosen or b"", body, response.headers or ())
+        self._send(status, status_line(status, response.phrase), chosen or b"", body, response.headers or ())
 
     def fail(self, error: ArgosyError) -> None:
         """Send a failure in the words of the dialect."""

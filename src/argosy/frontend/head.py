@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from argosy.dataplane.served import ServedModel
     from argosy.frontend.plan import Plan
     from argosy.frontend.site import Site
+from argosy.logs.layout import escape
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
 _LONGEST_ID = 128
@@ -103,8 +104,8 @@ class Head:
             self.id = value
 
     def name(self) -> str:
-        """The request line, for the log."""
-        self.line = (b"%s %s HTTP/%s" % (self.method, self.target, self.version)).decode("latin-1")
+        """The request line, for the log: without control characters."""
+        self.line = escape((b"%s %s HTTP/%s" % (self.method, self.target, self.version)).decode("latin-1"))
         return self.line
 
     @property

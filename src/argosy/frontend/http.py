@@ -365,11 +365,14 @@ class Connection(asyncio.BufferedProtocol):
         The replies of a message from a worker are made one after the other and then sent one after the other: in turns, each system call would
         throw out of the processor's caches what the next reply needs.
         """
-        if self._deferred is None:
-            self._deferred = reply
-            self.site.send_later(self)
-        else:
+        if self._deferred is not None:
             self._deferred += reply
+            return
+        self._deferred = reply
+        site = self.site
+        if not site.senders:
+            site.loop.call_soon(site.send)
+        site.senders.append(self)
 
     def flush(self) -> None:
         """Send the reply that was put off."""

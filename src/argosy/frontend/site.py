@@ -128,8 +128,8 @@ class Site:
     """Where every connection receives: what arrives is parsed before the next read."""
     receive_head: memoryview = field(init=False)
     """The beginning of `receive`."""
-    _senders: list[Connection] = field(default_factory=list)
-    """Connections with a reply that is sent at the end of this turn."""
+    senders: list[Connection] = field(default_factory=list)
+    """Connections with a reply that is sent at the end of this turn of the loop. Written by the connections."""
     _routes: dict[tuple[bytes, bytes], Plan] = field(default_factory=dict)
     _generation: int = -1
 
@@ -137,14 +137,9 @@ class Site:
         self.is_special = bool(self.cors)
         self.receive_head = self.receive[:_RECEIVE_HEAD]
 
-    def send_later(self, connection: Connection) -> None:
-        """Have `connection` send its reply at the end of this turn of the loop."""
-        if not self._senders:
-            self.loop.call_soon(self._send)
-        self._senders.append(connection)
-
-    def _send(self) -> None:
-        senders, self._senders = self._senders, []
+    def send(self) -> None:
+        """Send the replies of this turn."""
+        senders, self.senders = self.senders, []
         for connection in senders:
             connection.flush()
 

@@ -35,8 +35,8 @@ class LineLog:
         self._limit = limit
         self._clock = clock
         self._stamps = Stamps()
-        # lines of one millisecond share a group: (its time, its lines); the last group is the current one until `_until`
-        self._groups: list[tuple[float, list[str]]] = []
+        # lines of one millisecond share a group: (its time, its lines, whether they are escaped); the last one is the current one until `_until`
+        self._groups: list[tuple[float, list[str], bool]] = []
         self._current: list[str] = []
         self._until = 0.0
         self._waiting = 0
@@ -61,11 +61,11 @@ class LineLog:
     def _begin(self, now: float) -> None:
         self._until = (int(now * 1000) + 1) / 1000
         self._current = []
-        self._groups.append((now, self._current))
+        self._groups.append((now, self._current, False))
 
     def add(self, when: float, lines: list[str]) -> None:
-        """Log lines of one millisecond at the wall clock time `when`. `count` them afterwards."""
-        self._groups.append((when, lines))
+        """Log lines of one millisecond at the wall clock time `when`; they have no control characters. `count` them afterwards."""
+        self._groups.append((when, lines, True))
         self._until = 0.0
 
     def count(self, lines: int) -> None:
@@ -78,7 +78,7 @@ class LineLog:
             return
         groups, self._groups = self._groups, []
         self._waiting, self._until = 0, 0.0
-        ready = [(self._stamps.stamp(when), _escaped(lines)) for when, lines in groups]
+        ready = [(self._stamps.stamp(when), lines if is_clean else _escaped(lines)) for when, lines, is_clean in groups]
         if self._files:
             data = "".join([self._layout.block(stamp, lines) for stamp, lines in ready]).encode("utf-8", "backslashreplace")
             for file in self._files:

@@ -14,9 +14,9 @@ Record = tuple[Any, ...]
 class RecordLog:
     """Records whose first member is a time of the event loop's clock.
 
-    `render` makes the lines of records of the same millisecond. `write` is a list's own append: keeping a record costs a tenth of making its line,
-    and lines made one after the other cost half of lines made in between other work. Not kept from growing: whoever writes also flushes, about
-    every 100 ms.
+    `render` makes the lines of records of the same millisecond, without control characters. `write` is a list's own append: keeping a record costs
+    a tenth of making its line, and lines made one after the other cost half of lines made in between other work. Not kept from growing: whoever
+    writes also flushes, about every 100 ms.
     """
 
     def __init__(
