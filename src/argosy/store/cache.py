@@ -18,6 +18,7 @@ from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.tree import Limits
 from argosy.store.unpack import unpack
 
+_ATTEMPTS = 100
 _LOCK = "lock"
 _CHUNK = 1 << 20
 
@@ -142,18 +143,28 @@ def _digest(archive: BinaryIO, label: str) -> str:
 
 
 def _make_private(root: Path) -> None:
-    try:
-        root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = root.lstat()
-    except FileNotFoundError:
-        return  # deleted at this very moment by a server that ended; the lock tells
-    except OSError as error:
-        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: {error.strerror}.") from error
+    found = _made(root)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: it is not a folder of this user.")
     if found.st_mode & 0o077:
         with suppress(FileNotFoundError):
             root.chmod(0o700)
+
+
+def _made(root: Path) -> os.stat_result:
+    """What is at the place of the root, which is made if nothing is. Another server that ends may delete it at any moment: then once more."""
+    problem: OSError | None = None
+    for _ in range(_ATTEMPTS):
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return root.lstat()
+        except (FileNotFoundError, FileExistsError) as error:
+            problem = error
+        except OSError as error:
+            problem = error
+            break
+    why = problem.strerror if problem is not None else "it comes and goes"
+    raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: {why}.") from problem
 
 
 @contextmanager
