@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+import re
 import shutil
 import threading
 import time
@@ -109,13 +110,13 @@ class LogFile:
         self._packing.start()
 
     def _free_name(self) -> Path:
-        number = 1
-        while True:
-            mark = "" if number == 1 else f"-{number}"
-            aside = self.path.with_name(f"{self.path.stem}.{self._day}{mark}{self.path.suffix}")
-            if not aside.exists() and not aside.with_name(aside.name + ".gz").exists():
-                return aside
-            number += 1
+        """A name that was not used today: numbers go on where they were, also after old files have gone."""
+        head = f"{self.path.stem}.{self._day}"
+        used = re.compile(re.escape(head) + r"(?:-(\d+))?" + re.escape(self.path.suffix) + r"(?:\.gz)?")
+        found = [used.fullmatch(file.name) for file in self.path.parent.iterdir()]
+        number = max((int(match[1] or 1) for match in found if match is not None), default=0) + 1
+        mark = "" if number == 1 else f"-{number}"
+        return self.path.with_name(f"{head}{mark}{self.path.suffix}")
 
 
 def _day(when: float) -> str:
@@ -135,7 +136,8 @@ def _pack(aside: Path, path: Path, keep: int, before: threading.Thread | None) -
         with contextlib.suppress(OSError):
             packed.unlink()
     with contextlib.suppress(OSError):
-        older = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}*"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+        # packed ones only: what still waits to be packed is newer than all of them, whatever its time stamp says
+        older = sorted(path.parent.glob(f"{path.stem}.*{path.suffix}.gz"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
         for file in older[keep:]:
             file.unlink()
 
