@@ -150,6 +150,21 @@ def test_unix_socket(run: Callable[[Scenario], None], tmp_path: Path) -> None:
     run(scenario)
 
 
+def test_unix_socket_of_another_server_is_left_alone(tmp_path: Path) -> None:
+    """Somebody who listens there keeps the path; a socket that nobody listens on is replaced."""
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen(1)
+        with pytest.raises(ArgosyError, match=r"Cannot listen on unix:.*in use"):
+            Listener(Address("unix", path=str(path)), Site.__new__(Site)).bind()
+        assert path.exists()
+    listener = Listener(Address("unix", path=str(path)), Site.__new__(Site))
+    listener.bind()
+    listener.stop_accepting()
+    assert not path.exists()
+
+
 def test_unix_socket_over_a_file(tmp_path: Path) -> None:
     """A file that is no socket is not removed: the address cannot be taken."""
     path = tmp_path / "precious"

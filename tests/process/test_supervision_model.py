@@ -18,6 +18,7 @@ from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import JobState
 from argosy.supervisor.member import Surroundings
+from argosy.supervisor.pool import MOST_STARTING
 from argosy.supervisor.process import Reaper, children
 from argosy.supervisor.spec import ModelSpec
 from argosy.supervisor.states import State
@@ -303,3 +304,30 @@ def test_a_client_that_raises_is_alone(tmp_path: Path) -> None:
         assert model.counters.answered == 2
 
     tell(spec(tmp_path), story)
+
+
+def test_many_workers_start_a_few_at_a_time(tmp_path: Path) -> None:
+    """The others follow as these load; closing does not start, or wait for, what was not started."""
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(1000)\n")
+
+    async def story(model: ServedModel) -> None:
+        scaling = asyncio.ensure_future(model.scale(40, 40))
+        await until(children)
+        assert len(model.workers()) == 40
+        assert len(children()) == MOST_STARTING
+        await model.close(0.0)
+        with pytest.raises(ArgosyError, match="stopped before it had loaded"):
+            await scaling
+
+    tell(spec(tmp_path, handler="slow:handle"), story)
+
+
+def test_all_of_many_workers_start_in_the_end(tmp_path: Path) -> None:
+    """Each that has loaded, or failed, makes room for the next."""
+    (tmp_path / "quick.py").write_text("def handle(data, context):\n    return None\n")
+
+    async def story(model: ServedModel) -> None:
+        await model.scale(MOST_STARTING + 3, MOST_STARTING + 3)
+        assert [worker.state for worker in model.workers()] == ["IDLE"] * (MOST_STARTING + 3)
+
+    tell(spec(tmp_path, handler="quick:handle"), story)

@@ -445,3 +445,17 @@ def test_closing_ends_everything() -> None:
         assert [location.released for location in world.store.locations] == [1, 1]
 
     run(story, prepare=prepare)
+
+
+def test_more_workers_than_allowed_are_refused_before_anything_is_touched() -> None:
+    """A mistyped number must not start a hundred thousand processes."""
+
+    async def story(world: World) -> None:
+        with pytest.raises(ArgosyError, match="100000 workers are more than the 1024 that max_workers_per_model allows"):
+            await world.manager.register(RegisterRequest("a.mar", name="a", initial_workers=100_000))
+        assert world.names == []
+        await world.manager.register(RegisterRequest("a.mar", name="a", initial_workers=0))
+        with pytest.raises(ArgosyError, match="max_workers_per_model"):
+            await world.manager.scale("a", 1025, 1025, synchronous=True)
+
+    run(story)
