@@ -1,0 +1,34 @@
+"""What all tests share: the figures that tests of faults report, printed as one table at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+
+import pytest
+
+from faults.figures import PROPERTY, Figure, table
+
+Report = Callable[[Figure], Figure]
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Report:
+    """Reports a figure: `figure(Figure("kill -9 of a worker", sent=100, right=100))`. Report first, assert afterwards: a missed goal shows too."""
+
+    def report(found: Figure) -> Figure:
+        request.node.user_properties.append((PROPERTY, asdict(found)))
+        return found
+
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was reported, in the order of the tests' files."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind) if report.when == "call"]
+    reports.sort(key=lambda report: (report.location[0], report.location[1] or 0))
+    found = [value for report in reports for name, value in report.user_properties if name == PROPERTY]
+    if found:
+        terminalreporter.section("faults and what they cost")
+        for line in table(found):
+            terminalreporter.write_line(line)
