@@ -13,7 +13,8 @@ from click.testing import CliRunner, Result
 
 from argosy import __version__
 from argosy.cli.compatible import parser
-from argosy.cli.main import LazyGroup, main
+from argosy.cli.lazy import LazyGroup
+from argosy.cli.main import main
 
 COMMANDS_PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "commands.md"
 

@@ -1,0 +1,1 @@
+"""Amazon SageMaker: from an archive to an endpoint."""
