@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argosy.config.address import Address
+from argosy.config.confinement import Confinement, ModelLimits, User
 from argosy.config.declare import Setting, ours, setting
 
 _GIB = 1024**3
@@ -102,6 +103,33 @@ class Config:
         500, "integer", "A message to a worker carries as many jobs as are worth this much of the model's measured time.",
         name="target_message_us", unit="microseconds", low=0)
 
+    # what workers may use
+    worker_user: User | None = ours(
+        None, "user", "User that workers run as when the server is root; it must be able to read the models and the interpreter.",
+        name="worker_user", unset="the server's own user")
+    worker_memory_bytes: int | None = ours(
+        None, "integer", "Most memory of its own that a worker may have (RLIMIT_DATA); a handler that needs more gets a MemoryError.",
+        name="worker_memory_bytes", unit="bytes", low=16 * 1024 * 1024)
+    worker_cpu_s: int | None = ours(
+        None, "integer", "Most processor time that a worker may use in its life (RLIMIT_CPU); then it is killed and replaced.",
+        name="worker_cpu_s", unit="seconds", low=1)
+    worker_processes: int | None = ours(
+        None, "integer", "Most processes and threads that the user of the workers may have, all its workers together (RLIMIT_NPROC). "
+        "Without effect for root, hence refused there unless `worker_user` is set.", name="worker_processes", low=1)
+    worker_open_files: int | None = ours(
+        None, "integer", "Most files that a worker may have open (RLIMIT_NOFILE).", name="worker_open_files", low=16)
+    worker_file_bytes: int | None = ours(
+        None, "integer", "Largest file that a worker may write (RLIMIT_FSIZE).", name="worker_file_bytes", unit="bytes", low=0)
+    worker_core_bytes: int | None = ours(
+        None, "integer", "Largest core file of a worker (RLIMIT_CORE).", name="worker_core_bytes", unit="bytes", low=0)
+    worker_new_privileges: bool = ours(
+        True, "choice", "Whether programs that a worker starts may gain privileges, as sudo does. Never with `worker_user`.",
+        name="worker_new_privileges")
+    model_limits: ModelLimits = ours(
+        ModelLimits(), "model_limits", "Limits of single models, which count instead of the `worker_` settings: a JSON object, "
+        '`{"NAME": {"memory_bytes": …, "cpu_s": …, "processes": …, "open_files": …, "file_bytes": …, "core_bytes": …, "user": …}}`.',
+        name="model_limits", unset="not set")
+
     # archives and safety
     max_archive_bytes: int = ours(
         64 * _GIB, "integer", "Largest download, and largest unpacked size, of an archive.", name="max_archive_bytes", unit="bytes", low=1)
@@ -163,6 +191,28 @@ class Config:
     def unregister_timeout_s(self) -> float:
         """How long unregistering waits, in seconds."""
         return float(self.unregister_model_timeout)
+
+    def confinement(self, model: str) -> Confinement:
+        """What the operator allows the workers of a model."""
+        general = Confinement(
+            self.worker_memory_bytes, self.worker_cpu_s, self.worker_processes, self.worker_open_files, self.worker_file_bytes,
+            self.worker_core_bytes, self.worker_user)  # fmt: skip
+        found = general.replaced(self.model_limits.of(model))
+        if found.user is None:
+            return dataclasses.replace(found, new_privileges=self.worker_new_privileges)
+        groups = tuple(dict.fromkeys((*found.user.groups, self.worker_group or found.user.gid)))
+        return dataclasses.replace(found, new_privileges=False, user=dataclasses.replace(found.user, groups=groups))
+
+    @property
+    def worker_group(self) -> int | None:
+        """The group that may read unpacked archives: every worker with a user of its own is in it. None without such workers."""
+        return next((user.gid for user in self.worker_users), None)
+
+    @property
+    def worker_users(self) -> tuple[User, ...]:
+        """Every user that workers may run as, besides the server's own."""
+        named = (self.worker_user, *(own.user for own in self.model_limits.entries))
+        return tuple(dict.fromkeys(user for user in named if user is not None))
 
     @property
     def is_one_listener(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from argosy.config.address import parse_address
+from argosy.config.confinement import parse_model_limits, parse_user
 from argosy.config.declare import Setting
 from argosy.errors import ArgosyError
 
@@ -103,6 +104,14 @@ def _names(text: str, setting: Setting) -> tuple[str, ...]:
     return tuple(item.strip() for item in text.split(",") if item.strip())
 
 
+def _user(text: str, setting: Setting) -> object:
+    return parse_user(text)
+
+
+def _model_limits(text: str, setting: Setting) -> object:
+    return parse_model_limits(text)
+
+
 def _inference(text: str, setting: Setting) -> object:
     return _address(text, (80, 443))
 
@@ -120,7 +129,7 @@ def _address(text: str, ports: tuple[int, int]) -> object:
 
 PARSERS: Mapping[str, Callable[[str, Setting], object]] = {
     "integer": _integer, "number": _number, "boolean": _boolean, "choice": _choice, "word": _word, "text": _text, "any": _text, "path": _path,
-    "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "names": _names,
+    "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "names": _names, "user": _user, "model_limits": _model_limits,
     "address": _inference, "management_address": _management,
 }
 """One parser for each kind of setting."""
@@ -128,6 +137,6 @@ PARSERS: Mapping[str, Callable[[str, Setting], object]] = {
 _NOUNS = {
     "integer": "an integer", "number": "a number", "boolean": "true or false", "choice": "true or false", "path": "a path",
     "path_or_none": "a path or none", "regex": "a regular expression", "regexes": "regular expressions separated by commas",
-    "names": "names separated by commas",
+    "names": "names separated by commas", "user": "user[:group], by name or number, not root", "model_limits": "a JSON object of models",
     "address": "http://host[:port], https://host[:port] or unix:/path", "management_address": "http://host[:port], https://host[:port] or unix:/path",
 }

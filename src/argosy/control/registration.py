@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+import stat
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from argosy.config import Config
+from argosy.config import Config, User
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.manifest import RUNTIMES, Manifest, check_model_name
+from argosy.supervisor.launch import MAIN
 from argosy.supervisor.spec import ModelSpec
 
 
@@ -26,6 +29,8 @@ class RegisterRequest:
     synchronous: bool = True
     response_timeout_s: float | None = None
     preload: bool | None = None
+    limits: Mapping[str, int] = field(default_factory=dict)
+    """Limits of its workers by name, checked; they count where they are lower than the operator's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,9 @@ def make_spec(
         name=request.name, handler=request.handler, runtime=request.runtime, default_name=startup_name,
         default_handler=config.default_service_handler)  # fmt: skip
     name, handler, runtime = found.model_name or "", found.handler or "", found.runtime or ""
+    interpreter, confinement = _interpreter(name, runtime, interpreters), config.confinement(name).tightened(request.limits)
+    if confinement.user is not None:
+        check_readable(name, confinement.user, (MAIN, Path(interpreter), directory))
     return ModelSpec(
         name=name,
         version=found.model_version,
@@ -70,7 +78,7 @@ def make_spec(
         directory=directory,
         handler=handler,
         runtime=runtime,
-        interpreter=_interpreter(name, runtime, interpreters),
+        interpreter=interpreter,
         manifest=found.raw,
         engine=found.engine_name,
         batch_size=request.batch_size,
@@ -79,6 +87,7 @@ def make_spec(
         startup_timeout_s=config.startup_timeout_s,
         preload=config.preload_model if request.preload is None else request.preload,
         loaded_at_startup=startup_name is not None,
+        confinement=confinement,
     )
 
 
@@ -91,6 +100,36 @@ def _interpreter(name: str, runtime: str, interpreters: Interpreters) -> str:
     if found is None:
         raise _invalid(f"Model {name} asks for runtime {runtime}, but there is no program {runtime} on the PATH of the server.")
     return found
+
+
+def check_readable(model: str, user: User, paths: Iterable[Path]) -> None:
+    """Raises `ArgosyError` INVALID_MODEL when the user of the workers may not read a file, or enter and read a folder. Goes by modes and owners."""
+    for path in paths:
+        for place in _way_to(path):
+            missing = _missing(place, user, is_end=place == path.resolve())
+            if missing:
+                raise _invalid(
+                    f"Model {model}: its workers run as user {user} (worker_user), who may not {missing} {place}. "
+                    "Give this user the permission, or move the files to where it has it.")
+
+
+def _way_to(path: Path) -> list[Path]:
+    """Every folder on the way to a file or folder, links followed, and it itself."""
+    found = path.resolve()
+    return [*reversed(found.parents), found]
+
+
+def _missing(place: Path, user: User, *, is_end: bool) -> str:
+    """What the user may not do there, in a word; nothing if all is well, or if the place is gone, which others will say."""
+    try:
+        found = os.stat(place)
+    except OSError:
+        return ""
+    shift = 6 if found.st_uid == user.uid else 3 if found.st_gid in user.ids else 0
+    allowed = found.st_mode >> shift
+    if stat.S_ISDIR(found.st_mode) and not allowed & 0o1:
+        return "enter"
+    return "read" if is_end and not allowed & 0o4 else ""
 
 
 def _invalid(message: str) -> ArgosyError:

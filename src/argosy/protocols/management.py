@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from argosy.config import OWN_LIMITS, check_limit
 from argosy.control.manager import Manager, Outcome
 from argosy.control.registration import RegisterRequest, check_runtime
 from argosy.dataplane.model import Model, WorkerInfo
@@ -41,6 +42,7 @@ Handler = Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _INT_MAX = 2**31 - 1
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _YES = frozenset({"yes", "true", "y", "1"})
 _NO = frozenset({"no", "false", "n", "0"})
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
@@ -227,6 +229,7 @@ def read_registration(request: HttpRequest) -> RegisterRequest:
         synchronous=values.get("synchronous", "true").lower() == "true",
         response_timeout_s=None if timeout < 0 else timeout * (1.0 if is_json else 60.0),
         preload=_choice(values.get("preload_model")),
+        limits=_limits(values),
     )
 
 
@@ -271,6 +274,18 @@ def _choice(word: str | None) -> bool | None:
     return word.lower() in _YES
 
 
+def _limits(values: Mapping[str, str]) -> dict[str, int]:
+    """The limits of workers that are asked for. Raises `ArgosyError` INVALID_REQUEST for one that cannot be."""
+    try:
+        return {name: check_limit(name, _integer_of(text)) for name in OWN_LIMITS if (text := values.get(f"worker_{name}")) is not None}
+    except ValueError as error:
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter worker_{error}.") from error
+
+
+def _integer_of(text: str) -> int | None:
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
 def _pick(handlers: Mapping[str, Handler], method: str) -> Handler:
     handler = handlers.get(method)
     if handler is None:
@@ -302,6 +317,7 @@ def _more(model: Model, closing: bool) -> dict[str, Any]:
     spec, counters = model.spec, model.counters
     return {
         "state": _state(model, closing), "handler": spec.handler, "responseTimeoutSeconds": spec.response_timeout_s, "preload": spec.preload,
+        "limits": spec.confinement.limits, "user": spec.confinement.user and str(spec.confinement.user),
         "queueLength": model.waiting, "runningJobs": model.running, "restarts": counters.restarts,
         "requests": {
             "answered": counters.answered, "failed": counters.failed, "refused": counters.refused, "expired": counters.expired,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from argosy.frontend.head import access_lines
 from argosy.frontend.site import HttpCounters
 from argosy.logs import Logs, RecordLog
 from argosy.metrics.host import Host
+from argosy.server.confinement import check_confinement
 from argosy.server.dialects import chosen_endpoints, make_dialects
 from argosy.server.models import Gpus, model_maker, prediction_lines, surroundings
 from argosy.server.observation import make_observability
@@ -32,6 +34,7 @@ _ENDPOINT_THREADS = 8
 
 def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     """Build everything; nothing is bound or started yet, but the temporary folder is taken. Raises `ArgosyError` INVALID_CONFIG."""
+    check_confinement(config, is_root=os.geteuid() == 0)
     endpoints = chosen_endpoints(config)
     gpus = Gpus(usable_gpus(config, run_program, open_library))
     workers, reason = default_start_workers(config, read_host(), gpus.count)

@@ -25,5 +25,8 @@ def worker_environment(spec: ModelSpec, config: Config, environ: Mapping[str, st
     first = module.rpartition("/")[0] if "/" in module else module
     parts = [first, env.get("PYTHONPATH", ""), str(spec.directory)]
     env["PYTHONPATH"] = os.pathsep.join(part for part in parts if part)
+    user = spec.confinement.user
+    if user is not None:
+        env |= {"HOME": user.home, "USER": user.name, "LOGNAME": user.name}
     env["PYTHONUNBUFFERED"] = env.get("PYTHONUNBUFFERED", "1")
     return env

@@ -17,5 +17,8 @@ def make_repository(config: Config) -> Repository:
     patterns = [pattern.pattern for pattern in config.allowed_urls]
     guarded = config.management_address.is_loopback or config.management_token is not None
     policy = AddressPolicy(patterns if patterns or not guarded else None)
-    cache = Cache(config.temp_dir / f".argosy-{os.getuid()}", Limits(total_bytes=config.max_archive_bytes))
+    group = config.worker_group
+    # a folder of its own for each such group: servers of one user share the folder, and must agree who may enter it
+    root = config.temp_dir / (f".argosy-{os.getuid()}" if group is None else f".argosy-{os.getuid()}-{group}")
+    cache = Cache(root, Limits(total_bytes=config.max_archive_bytes), group)
     return Repository(config.model_store, cache, Downloader(policy, DownloadLimits(max_bytes=config.max_archive_bytes)))

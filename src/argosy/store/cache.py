@@ -58,18 +58,24 @@ class Cache:
     Each server has a folder of its own there, locked while the server lives; folders of dead servers are deleted when a cache is made.
     """
 
-    def __init__(self, root: Path, limits: Limits | None = None) -> None:
-        """Make `root` (mode 0700) if needed. Raises `ArgosyError` INVALID_CONFIG when it is not a private folder of this user."""
+    def __init__(self, root: Path, limits: Limits | None = None, group: int | None = None) -> None:
+        """Make `root` (mode 0700) if needed. A `group` may read what is unpacked, and neither list nor change what there is.
+
+        Raises `ArgosyError` INVALID_CONFIG when it is not a private folder of this user.
+        """
         self._limits = limits or Limits()
+        self._group = group
         self._root = root
-        with _locked(root):
+        with _locked(root, group):
             _remove_leftovers(root)
             self._home = root / f"server-{os.getpid()}-{secrets.token_hex(4)}"
             self._home.mkdir(mode=0o700)
+            if group is not None:
+                _let_in(self._home, group)
             self._lock_file = _try_lock(self._home / _LOCK)
         self.scratch = self._home / "scratch"
         """A folder for downloads in progress."""
-        self.scratch.mkdir()
+        self.scratch.mkdir(mode=0o700)
         self._entries: dict[str, _Entry] = {}  # written under _lock only
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -91,7 +97,7 @@ class Cache:
                 pass  # whoever held it has stopped, whoever comes later sees that the cache is closed
         if self._lock_file is None:
             return
-        with _locked(self._root):
+        with _locked(self._root, self._group):
             shutil.rmtree(self._home, ignore_errors=True)
             os.close(self._lock_file)
             self._lock_file = None
@@ -113,6 +119,8 @@ class Cache:
                     raise ArgosyError(ErrorCode.DRAINING, f"{label} is not unpacked: the server is stopping.")
                 if not directory.exists():
                     unpack(archive, directory, label, self._limits, self._closed.is_set)
+                    if self._group is not None:
+                        _share(directory, self._group)
             undo.pop_all()
         return Location(directory, lambda: self._leave(key))
 
@@ -129,6 +137,20 @@ class Cache:
         shutil.rmtree(condemned, ignore_errors=True)
 
 
+def _let_in(folder: Path, group: int) -> None:
+    """Let a group go through a folder to what it knows the name of."""
+    os.chown(folder, -1, group)
+    folder.chmod(0o710)
+
+
+def _share(directory: Path, group: int) -> None:
+    """Let a group read a tree of files and folders, and run what its owner may run. Those who own nothing in it cannot change anything."""
+    for place in (directory, *directory.rglob("*")):
+        os.chown(place, -1, group, follow_symlinks=False)
+        mode = stat.S_IMODE(place.lstat().st_mode)
+        place.chmod(mode | (mode >> 3 & 0o050))
+
+
 def _digest(archive: BinaryIO, label: str) -> str:
     """SHA-256 of the bytes. Raises `ArgosyError` INVALID_MODEL when the file changes meanwhile."""
     archive.seek(0)
@@ -142,12 +164,14 @@ def _digest(archive: BinaryIO, label: str) -> str:
     return digest.hexdigest()
 
 
-def _make_private(root: Path) -> None:
+def _make_private(root: Path, group: int | None) -> None:
     found = _made(root)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot use {root} for unpacked models: it is not a folder of this user.")
-    if found.st_mode & 0o077:
-        with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError):
+        if group is not None:
+            _let_in(root, group)
+        elif found.st_mode & 0o077:
             root.chmod(0o700)
 
 
@@ -168,11 +192,11 @@ def _made(root: Path) -> os.stat_result:
 
 
 @contextmanager
-def _locked(root: Path) -> Iterator[None]:
+def _locked(root: Path, group: int | None) -> Iterator[None]:
     """Makes the root and keeps other servers from changing what is in it; waits for those that are starting or ending at this moment."""
     descriptor = None
     while descriptor is None:
-        _make_private(root)
+        _make_private(root, group)
         descriptor = _wait_for_lock(root / _LOCK)
     try:
         yield

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from argosy.config import Confinement
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
@@ -36,3 +38,5 @@ class ModelSpec:
     """How long an idle worker may take to end when told to."""
     preload: bool = False
     loaded_at_startup: bool = False
+    confinement: Confinement = Confinement()  # noqa: RUF009 - frozen
+    """What its workers may use, and as whom they run."""

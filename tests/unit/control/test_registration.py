@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from argosy.config import Config
-from argosy.control.registration import Interpreters, RegisterRequest, check_request, make_spec
+from argosy.config import Config, User
+from argosy.control.registration import Interpreters, RegisterRequest, check_readable, check_request, make_spec
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.manifest import Manifest
 from argosy.supervisor.spec import ModelSpec
@@ -64,3 +67,54 @@ def test_unknown_runtimes_are_the_requests_fault(runtime: str) -> None:
     with pytest.raises(ArgosyError, match=f"^Invalid RuntimeType value: {runtime}$") as caught:
         check_request(RegisterRequest("u", runtime=runtime))
     assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_limits_of_the_operator_and_of_the_request() -> None:
+    """A model gets what the configuration allows it; a registration may only ask for less."""
+    config = Config(worker_memory_bytes=1 << 28, worker_open_files=64)
+    spec = made(RegisterRequest("u", limits={"memory_bytes": 1 << 29, "open_files": 32}), manifest(), config)
+    assert spec.confinement.limits == {"memory_bytes": 1 << 28, "open_files": 32}
+    assert made(RegisterRequest("u"), manifest()).confinement.is_free
+
+
+@pytest.fixture
+def reachable() -> Iterator[Path]:
+    """A folder that everybody can enter, unlike pytest's own."""
+    with tempfile.TemporaryDirectory(prefix="argosy-reach-") as name:
+        os.chmod(name, 0o711)
+        yield Path(name).resolve()
+
+
+@pytest.mark.parametrize(
+    ("mode", "folder_mode", "verb", "place"),
+    [(0o644, 0o700, "enter", "inner"), (0o600, 0o755, "read", "inner/file"), (0o644, 0o744, "enter", "inner"), (0o640, 0o755, "read", "inner/file")])
+def test_files_that_the_user_of_the_workers_cannot_read(reachable: Path, mode: int, folder_mode: int, verb: str, place: str) -> None:
+    """The first place on the way that lets the user not pass is named, with user and setting."""
+    file = reachable / "inner" / "file"
+    file.parent.mkdir()
+    file.touch()
+    stranger = User(os.getuid() + 54321, os.getgid() + 54321)
+    os.chmod(file.parent, 0o755)
+    os.chmod(file, 0o644)
+    check_readable("m", stranger, [file, reachable / "inner"])
+    os.chmod(file, mode)
+    os.chmod(file.parent, folder_mode)
+    with pytest.raises(ArgosyError, match=rf"\(worker_user\), who may not {verb} {reachable / place}\.") as caught:
+        check_readable("m", stranger, [file])
+    assert caught.value.code is ErrorCode.INVALID_MODEL
+
+
+@pytest.mark.parametrize(
+    ("mode", "uid", "group", "is_readable"),
+    [(0o044, 0, 1, False), (0o400, 0, 1, True), (0o404, 1, 0, False), (0o040, 1, 0, True), (0o440, 1, 1, False), (0o004, 1, 1, True)])
+def test_group_and_owner_count_before_the_others(reachable: Path, mode: int, uid: int, group: int, is_readable: bool) -> None:
+    """Modes are read as the kernel reads them: the owner's own, else the group's, else those of all others. 0 is us, 1 somebody else."""
+    file = reachable / "file"
+    file.touch()
+    os.chmod(file, mode)
+    user = User(os.getuid() + uid * 54321, 54321, (os.getgid() + group * 54321,))
+    if is_readable:
+        check_readable("m", user, [file, reachable / "gone"])
+        return
+    with pytest.raises(ArgosyError, match="may not read"):
+        check_readable("m", user, [file])
