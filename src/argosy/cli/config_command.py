@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from argosy.cli.options import fail, with_settings
-from argosy.config import Loaded, declarations, load_config, read_host
+from argosy.config import Loaded, container_defaults, declarations, load_config, read_host
 from argosy.config.reference import show
 
 
@@ -24,9 +24,10 @@ def config_command() -> None:
 @click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text", help="How to print it.")
 @with_settings
 def show_command(origin: bool, output: str, config_file: str | None, settings: Mapping[str, str]) -> None:
-    """Print every setting as a server started here would see it."""
+    """Print every setting as `argosy serve` would see it here."""
     with fail():
-        loaded = load_config(settings, os.environ, Path.cwd(), config_file=config_file, host=read_host())
+        container = None if settings.keys() & {"load_models", "model_store"} else container_defaults(os.environ)
+        loaded = load_config(settings, os.environ, Path.cwd(), config_file=config_file, host=read_host(), defaults=container)
     if output == "json":
         click.echo(json.dumps({name: _entry(value, where, origin) for name, value, where in rows(loaded)}, indent=2))
     else:

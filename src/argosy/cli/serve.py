@@ -14,7 +14,9 @@ import click
 from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
 from argosy.cli.ephemeral import ephemeral_store
 from argosy.cli.options import fail, with_settings
-from argosy.config import Loaded, load_config, parse_target, read_host
+from argosy.config import Config, Loaded, container_defaults, load_config, parse_target, read_host
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.store.repository import scan_store
 
 
 @click.command("serve", short_help="Serve models in the foreground.")
@@ -33,7 +35,8 @@ def serve_command(
 ) -> None:
     """Serve each TARGET until Ctrl-C: a handler file, one of its functions, a model folder, an archive, a URL, any of them as NAME=TARGET.
 
-    ALL stands for every model of the model store. Without a TARGET the models of the configuration are served.
+    ALL stands for every model of the model store. Without a TARGET the models of the configuration are served; in a container of Amazon SageMaker
+    those of /opt/ml/model.
 
     \b
     argosy serve handler.py
@@ -69,7 +72,9 @@ def serve(
     """Run a server until its end and return the exit status. Raises `ArgosyError` when it cannot start."""
     if [name.upper() for name in names] == ["ALL"]:
         names, flags = [], {**flags, "load_models": "ALL"}
-    loaded = load_config(_quiet(flags, environ), environ, cwd, config_file=config_file, host=read_host())
+    container = None if names or "load_models" in flags or "model_store" in flags else container_defaults(environ)
+    given = _quiet(flags, environ, is_container=container is not None)
+    loaded = load_config(given, environ, cwd, config_file=config_file, host=read_host(), defaults=container)
     for line in (*loaded.warnings, *loaded.notes[1:]):
         click.echo(f"note: {line}", err=True)
     config = loaded.config
@@ -79,6 +84,8 @@ def serve(
         with contextlib.suppress(OSError):
             _show(status, loaded)
 
+    if container is not None:
+        _check_models(config)
     if not names:
         return server()(config, targets=config.start_targets, on_ready=started)
     asked = [parse_target(name) for name in names]
@@ -86,9 +93,17 @@ def serve(
         return server()(dataclasses.replace(config, model_store=store), targets=targets, on_ready=started)
 
 
-def _quiet(flags: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """A terminal gets events only and the folder no log files, unless somebody asks for them."""
-    quiet = {"log_console": "events"}
+def _check_models(config: Config) -> None:
+    """Raises `ArgosyError` MODEL_NOT_FOUND when a container would start without a model and wait for none."""
+    store = config.model_store
+    if config.loads_all and store is not None and not scan_store(store, has_default=config.default_service_handler is not None):
+        message = f"there is no model in {store}: put a folder with MAR-INF/MANIFEST.json, an archive, or files for default_service_handler there"
+        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, message)
+
+
+def _quiet(flags: Mapping[str, str], environ: Mapping[str, str], *, is_container: bool) -> dict[str, str]:
+    """A terminal gets events only, and the folder no log files, unless somebody asks for them. All of a container's lines are for its platform."""
+    quiet = {} if is_container else {"log_console": "events"}
     if "LOG_LOCATION" not in environ and "ARGOSY_LOG_LOCATION" not in environ:
         quiet["log_location"] = "none"
     if "METRICS_LOCATION" not in environ and "ARGOSY_METRICS_LOCATION" not in environ:

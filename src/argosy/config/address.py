@@ -34,6 +34,28 @@ class Address:
         return f"{self.scheme}://{host}:{self.port}"
 
 
+@dataclass(frozen=True, slots=True)
+class PortRange:
+    """Ports from `low` to `high`, both included."""
+
+    low: int
+    high: int
+
+    def __contains__(self, port: int) -> bool:
+        return self.low <= port <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low}-{self.high}"
+
+
+def parse_ports(text: str) -> PortRange:
+    """Read `low-high`. Raises `ArgosyError` INVALID_CONFIG."""
+    found = re.fullmatch(r"\s*(\d{1,5})\s*-\s*(\d{1,5})\s*", text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]) <= 65535:
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Invalid port range: {text}")
+    return PortRange(int(found[1]), int(found[2]))
+
+
 def parse_address(text: str, default_ports: tuple[int, int] = (80, 443)) -> Address:
     """Read an address. `default_ports` are those of http and https without a port. Raises `ArgosyError` INVALID_CONFIG."""
     if text[:5].lower() == "unix:":

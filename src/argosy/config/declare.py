@@ -26,6 +26,8 @@ class Setting:
     """Whether `MMS_<NAME>` sets it when `enable_envvars_config` is on."""
     env: tuple[str, ...] = ()
     """Environment variables that always set it; the first one that is set counts."""
+    forms: tuple[tuple[str, str], ...] = ()
+    """Variables of a platform that always set it too, in terms of their own: name and form, see `sagemaker.FORMS`. Those of `env` come first."""
     flag: str | None = None
     """The command line option that sets it."""
     unset: str = ""

@@ -12,11 +12,15 @@ from pathlib import Path
 from argosy import properties
 from argosy.config.declare import Setting
 from argosy.config.host import Host, connection_limit, request_memory
+from argosy.config.sagemaker import FORMS, management_address
 from argosy.config.settings import Config, declarations
 from argosy.config.values import allowed, parse_value
 from argosy.errors import ArgosyError, ErrorCode
 
 SAGEMAKER = "sagemaker"
+CONTAINER = "SageMaker container"
+_BATCH = "execution-parameters"
+_EXPLICIT = ("command line", "environment MMS_")
 _SUBSTITUTION = re.compile(r"\$\$(\w+)\$\$")
 
 
@@ -51,24 +55,38 @@ class _Reading:
     warnings: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether both listeners were given one address, in the same words."""
+        inference, management = (self.given.get(f"{name}_address") for name in ("inference", "management"))
+        return inference is not None and management is not None and inference.text.strip() == management.text.strip()
+
 
 def load_config(
-    flags: Mapping[str, str], environ: Mapping[str, str], cwd: Path, *, config_file: str | None = None, host: Host | None = None
+    flags: Mapping[str, str],
+    environ: Mapping[str, str],
+    cwd: Path,
+    *,
+    config_file: str | None = None,
+    host: Host | None = None,
+    defaults: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read the configuration. `flags` are texts by setting, from the command line; `config_file` is that of `--mms-config`.
 
-    Later sources win: file, variables that always count, command line, `MMS_*` when `enable_envvars_config` is on. With a `host`, limits that
-    are left open are taken from it. Raises `ArgosyError` INVALID_CONFIG with the first problem as message and all of them in `detail`.
+    Later sources win: `defaults` of a container, file, variables that always count, command line, `MMS_*` when `enable_envvars_config` is on. With
+    a `host`, limits that are left open are taken from it. Raises `ArgosyError` INVALID_CONFIG with the first problem as message, all in `detail`.
     """
-    reading = _Reading()
+    reading = _Reading({name: Given(text, CONTAINER) for name, text in (defaults or {}).items()})
     file = find_file(environ, cwd, config_file, reading.warnings)
     if file is not None:
         _read_file(file, environ, reading)
+    was_shared = reading.is_shared
     _read_variables(environ, reading)
     reading.given.update({name: Given(text, _flag_origin(name)) for name, text in flags.items()})
     _read_mms_variables(environ, reading)
     values = _parse(reading)
-    config = _finish(Config(**_absolute(values, cwd)), environ, cwd, host, reading)  # type: ignore[arg-type]  # checked by the parsers
+    config = _place_management(Config(**_absolute(values, cwd)), reading, was_shared)  # type: ignore[arg-type]  # checked by the parsers
+    config = _finish(config, environ, cwd, host, reading)
     if reading.problems:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, reading.problems[0], detail="\n".join(reading.problems))
     origins = {name: given.origin for name, given in reading.given.items()}
@@ -99,7 +117,7 @@ def _read_file(file: Path, environ: Mapping[str, str], reading: _Reading) -> Non
     for entry in entries:
         origin = f"{file}:{entry.line}"
         text = _substitute(entry, origin, environ, reading)
-        if entry.key in reading.given:
+        if entry.key in reading.given and reading.given[entry.key].origin != CONTAINER:
             reading.warnings.append(f"{entry.key} is given twice; {origin} counts")
         if entry.key in known:
             reading.given[entry.key] = Given(text, origin)
@@ -127,10 +145,22 @@ def _read_variables(environ: Mapping[str, str], reading: _Reading) -> None:
         variable = next((variable for variable in setting.env if environ.get(variable)), None)
         if variable is not None:
             reading.given[name] = Given(environ[variable], f"environment {variable}")
+        else:
+            _read_forms(name, setting, environ, reading)
     names = {f"ARGOSY_{name.upper()}": None for name in known}
     for variable in environ:
         if variable.startswith("ARGOSY_") and variable not in names:
             reading.warnings.append(f"unknown variable {variable} is ignored{_nearest(variable, names)}")
+
+
+def _read_forms(name: str, setting: Setting, environ: Mapping[str, str], reading: _Reading) -> None:
+    """Variables of a platform, in terms of their own."""
+    for variable, form in setting.forms:
+        if environ.get(variable):
+            try:
+                reading.given[name] = Given(FORMS[form].translate(environ[variable]), f"environment {variable}")
+            except ValueError as error:
+                reading.problems.append(f"{error}: {variable}={environ[variable]} (environment); it sets {name}")
 
 
 def _flag_origin(name: str) -> str:
@@ -181,10 +211,23 @@ def _absolute(values: Mapping[str, object], cwd: Path) -> dict[str, object]:
     return {name: cwd / value if isinstance(value, Path) else value for name, value in complete.items()}
 
 
+def _place_management(config: Config, reading: _Reading, was_shared: bool) -> Config:
+    """Management where the platform allows it to listen, unless somebody said explicitly where."""
+    origins = [reading.given.get(f"{name}_address", Given("", "")).origin for name in ("inference", "management")]
+    is_bound = origins[0] == "environment SAGEMAKER_BIND_TO_PORT"
+    found = None if origins[1].startswith(_EXPLICIT) else management_address(config, is_bound=is_bound, was_shared=was_shared and is_bound)
+    if found is None:
+        return config
+    reading.given["management_address"] = Given(str(found[0]), f"follows from {found[1]}")
+    return dataclasses.replace(config, management_address=found[0])
+
+
 def _finish(config: Config, environ: Mapping[str, str], cwd: Path, host: Host | None, reading: _Reading) -> Config:
     """Fill in what depends on the machine and check what depends on several settings."""
     reading.problems.extend(_contradictions(config))
     changes: dict[str, object] = {}
+    if config.batch_transform and _BATCH not in config.endpoints:
+        changes["endpoints"] = (*config.endpoints, _BATCH)
     if "temp_dir" not in reading.given:
         changes["temp_dir"] = temporary_folder(environ, cwd)
     if host is not None and ("request_memory_bytes" not in reading.given or not config.request_memory_bytes):
@@ -204,6 +247,9 @@ def _contradictions(config: Config) -> Iterator[str]:
     same_port = inference.scheme != "unix" and inference.port != 0 and (inference.host, inference.port) == (management.host, management.port)
     if same_port and inference.scheme != management.scheme:
         yield f"one port cannot speak http and https: inference_address={inference}, management_address={management}"
+    ports = config.safe_port_range
+    if ports is not None and management.scheme != "unix" and management.port not in ports and not config.is_one_listener:
+        yield f"management_address={management} is outside of safe_port_range={ports}: give it a port of that range, or the inference_address"
 
 
 def temporary_folder(environ: Mapping[str, str], cwd: Path) -> Path:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from argosy.config.address import Address
+from argosy.config.address import Address, PortRange
 from argosy.config.declare import Setting
+from argosy.config.sagemaker import FORMS
 from argosy.config.settings import declarations
 from argosy.config.values import allowed
 
@@ -17,7 +18,7 @@ Generated from the declarations in `argosy.config`; do not edit.
 
 A setting comes from, later ones winning:
 
-1. its default;
+1. its default; `argosy serve` in a container of Amazon SageMaker has [other ones](../how-to/serve-on-sagemaker.md#what-the-container-does);
 2. the configuration file: `MMS_CONFIG_FILE` names it, else `--mms-config` (`--config` of `argosy serve`), else it is `config.properties`
    in the current folder, if there is one;
 3. its own environment variable, if the table names one without condition;
@@ -66,7 +67,7 @@ def show(value: object) -> str:
     """A value as it would be written in a configuration file."""
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, (Path, Address, str, int)):
+    if isinstance(value, (Path, Address, PortRange, str, int)):
         return str(value)
     if isinstance(value, float):
         return f"{value:g}"
@@ -77,6 +78,7 @@ def show(value: object) -> str:
 
 def _sources(name: str, setting: Setting) -> Iterator[str]:
     yield from (f"`{variable}`" for variable in setting.env)
+    yield from (f"`{variable}` ({FORMS[form].noun})" for variable, form in setting.forms)
     if setting.flag:
         yield f"`{setting.flag}`"
     if setting.mms_env:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from argosy.config.address import Address
+from argosy.config.address import Address, PortRange
 from argosy.config.confinement import Confinement, ModelLimits, User
 from argosy.config.declare import Setting, ours, setting
 
@@ -35,11 +35,14 @@ class Config:
 
     # listeners
     inference_address: Address = setting(
-        Address("http", "127.0.0.1", 8080), "address", "Where predictions are served. Without a port: 80, or 443 with https.")
+        Address("http", "127.0.0.1", 8080), "address", "Where predictions are served. Without a port: 80, or 443 with https.",
+        forms=(("SAGEMAKER_BIND_TO_PORT", "port"),))
     management_address: Address = setting(
         Address("http", "127.0.0.1", 8081), "management_address",
         "Where models are managed. Without a port: 8081, or 8444 with https. The same address as `inference_address`: one listener with both.")
-    max_request_size: int = setting(6553500, "integer", "Largest request body, on both listeners.", unit="bytes", low=0)
+    max_request_size: int = setting(
+        6553500, "integer", "Largest request body, on both listeners.", unit="bytes", low=0,
+        forms=(("SAGEMAKER_MAX_PAYLOAD_IN_MB", "mebibytes"),))
     max_response_size: int = setting(6553500, "integer", "Largest answer of a worker.", unit="bytes", low=0)
     cors_allowed_origin: str | None = setting(None, "text", "Origin that browsers may call from, `*` for any. Unset: no CORS headers.")
     cors_allowed_methods: str | None = setting(None, "text", "Methods that a preflight request is told.")
@@ -73,7 +76,7 @@ class Config:
         None, "text", "Models to load at start: `[name=]path-or-url` separated by commas, or `ALL` for the whole model store.", flag="--models")
     default_workers_per_model: int = setting(
         0, "integer", "Workers of each model loaded at start, and of later registrations that do not say.", low=0, high=10000, flag="--workers",
-        unset="0: at start one per GPU, else one per processor; later registrations none")
+        env=("SAGEMAKER_MODEL_SERVER_WORKERS",), unset="0: at start one per GPU, else one per processor; later registrations none")
     NUM_WORKERS: int = setting(
         0, "integer", "Workers of each model loaded at start when `default_workers_per_model` is 0.", low=0, high=10000, mms_env=False)
     default_service_handler: str | None = setting(None, "text", "Handler of models whose manifest names none.")
@@ -81,9 +84,11 @@ class Config:
     preload_model: bool = setting(False, "choice", "Load a model once, then fork its workers, which share the memory.")
     job_queue_size: int = setting(100, "integer", "Requests that may wait per model; the next one is refused with 503.", low=1)
     default_response_timeout_seconds: int = setting(
-        -1, "integer", "How long a worker may take for one batch. Negative: `default_response_timeout` counts.", unit="seconds", low=-1)
+        -1, "integer", "How long a worker may take for one batch. Negative: `default_response_timeout` counts.", unit="seconds", low=-1,
+        env=("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS",))
     default_response_timeout: int = setting(
-        120, "integer", "The same in minutes, as Multi Model Server really read it. 0: no limit.", unit="minutes", low=0)
+        120, "integer", "The same in minutes, as Multi Model Server really read it. 0: no limit.", unit="minutes", low=0,
+        env=("SAGEMAKER_MODEL_SERVER_TIMEOUT",))
     unregister_model_timeout: int = setting(
         120, "integer", "How long unregistering a model waits for its workers.", unit="seconds", low=0)
     number_of_gpu: int | None = setting(
@@ -163,6 +168,29 @@ class Config:
     access_log: bool = ours(True, "boolean", "Write a line per request.", name="access_log")
     metric_time_interval: int = setting(60, "integer", "Pause between reports of the system metrics.", unit="seconds", low=1, mms_env=False)
 
+    # containers of Amazon SageMaker
+    multi_model: bool = ours(
+        False, "choice", "A multi-model container: predictions and management share one address, a registration that names no number of workers "
+        "starts one, and one whose model does not fit into memory is refused with 507.", name="multi_model", env=("SAGEMAKER_MULTI_MODEL",))
+    safe_port_range: PortRange | None = ours(
+        None, "ports", "Ports that a listener other than that of predictions may have; management moves into it.", name="safe_port_range",
+        env=("SAGEMAKER_SAFE_PORT_RANGE",))
+    load_memory_factor: float = ours(
+        1.0, "number", "What a worker of a multi-model container is expected to take, as a multiple of the files of its model; a model for which "
+        "there is less memory is refused. 0: load it and see.", name="load_memory_factor", low=0, high=100)
+    batch_transform: bool = ours(
+        False, "choice", "The container runs for batch transform: `/execution-parameters` is answered.", name="batch_transform",
+        env=("SAGEMAKER_BATCH",))
+    batch_strategy: str = ours(
+        "multi_record", "word", "What `/execution-parameters` asks for: requests of as many records as fit, or of one.", name="batch_strategy",
+        words=("multi_record", "single_record"), env=("SAGEMAKER_BATCH_STRATEGY",))
+    max_concurrent_transforms: int = ours(
+        0, "integer", "Requests at once that `/execution-parameters` asks for.", name="max_concurrent_transforms", low=0, high=100000,
+        env=("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",), unset="0: what the loaded workers take at once")
+    default_accept: str | None = ours(
+        None, "text", "The `Accept` that handlers see in requests with none, or with `*/*`.", name="default_accept",
+        env=("SAGEMAKER_DEFAULT_INVOCATIONS_ACCEPT",))
+
     # how the configuration itself is read
     enable_envvars_config: bool = setting(
         False, "boolean", "Let environment variables `MMS_<NAME>` override everything else, the command line included.", mms_env=False)
@@ -174,7 +202,8 @@ class Config:
     prefer_direct_buffer: str | None = setting(None, "any", "Memory of the Java server.", needless=True)
     use_native_io: str | None = setting(None, "any", "Sockets of the Java server; the native ones are always used.", needless=True, mms_env=False)
     io_ratio: str | None = setting(None, "any", "Sockets of the Java server.", needless=True, mms_env=False)
-    vmargs: str | None = setting(None, "any", "Options of the Java machine.", needless=True, mms_env=False)
+    vmargs: str | None = setting(
+        None, "any", "Options of the Java machine.", needless=True, mms_env=False, env=("SAGEMAKER_MODEL_SERVER_VMARGS",))
     plugins_path: str | None = setting(
         None, "any", "Jars of the Java server; endpoints are added by Python entry points and the setting `endpoints`.", needless=True, mms_env=False)
     model_server_home: str | None = setting(None, "any", "Installation folder of the Java server.", needless=True, mms_env=False)

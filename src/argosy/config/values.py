@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from argosy.config.address import parse_address
+from argosy.config.address import parse_address, parse_ports
 from argosy.config.confinement import parse_model_limits, parse_user
 from argosy.config.declare import Setting
 from argosy.errors import ArgosyError
@@ -127,9 +127,17 @@ def _address(text: str, ports: tuple[int, int]) -> object:
         raise ValueError(error.message) from None
 
 
+def _ports(text: str, setting: Setting) -> object:
+    try:
+        return parse_ports(text)
+    except ArgosyError as error:
+        raise ValueError(error.message) from None
+
+
 PARSERS: Mapping[str, Callable[[str, Setting], object]] = {
     "integer": _integer, "number": _number, "boolean": _boolean, "choice": _choice, "word": _word, "text": _text, "any": _text, "path": _path,
-    "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "names": _names, "user": _user, "model_limits": _model_limits,
+    "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "names": _names, "ports": _ports, "user": _user,
+    "model_limits": _model_limits,
     "address": _inference, "management_address": _management,
 }
 """One parser for each kind of setting."""
@@ -138,5 +146,6 @@ _NOUNS = {
     "integer": "an integer", "number": "a number", "boolean": "true or false", "choice": "true or false", "path": "a path",
     "path_or_none": "a path or none", "regex": "a regular expression", "regexes": "regular expressions separated by commas",
     "names": "names separated by commas", "user": "user[:group], by name or number, not root", "model_limits": "a JSON object of models",
+    "ports": "low-high, ports from 1 to 65535",
     "address": "http://host[:port], https://host[:port] or unix:/path", "management_address": "http://host[:port], https://host[:port] or unix:/path",
 }

@@ -22,12 +22,15 @@ class ExecutionParameters:
     description = "How many requests at once, and how large, SageMaker's batch transform may send."
 
     def get(self, request: Request, context: Context) -> Response:
-        """As many requests as the loaded workers take at once, at least one, and whole megabytes that fit `max_request_size`, 1 to 100."""
+        """As many requests as `max_concurrent_transforms` says or the loaded workers take at once, at least one; `batch_strategy`.
+
+        And whole megabytes that fit `max_request_size`, 1 to 100.
+        """
         slots = sum(model.batch_size for model in context.models.values() for worker in model.workers if worker.is_running)
         payload_mb = int(context.config["max_request_size"]) // _MIB
         return Response.json({
-            "MaxConcurrentTransforms": max(1, slots),
-            "BatchStrategy": "MULTI_RECORD",
+            "MaxConcurrentTransforms": int(context.config["max_concurrent_transforms"]) or max(1, slots),
+            "BatchStrategy": context.config["batch_strategy"].upper(),
             "MaxPayloadInMB": min(max(1, payload_mb), _MOST_MB),
         })
 

@@ -63,6 +63,7 @@ def surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, re
         "error_detail": "none",
         "max_response_size": config.max_response_size,
         "swallow_initialize_errors": False,
+        "default_accept": config.default_accept,
     }
     environ = dict(os.environ)
     # 0 is no limit, for workers and for their frames alike

@@ -46,6 +46,8 @@ class Parts:
         """What is loaded at start: what was asked for by hand, else what the configuration lists. Raises `ArgosyError` INVALID_CONFIG."""
         if targets:
             return list(targets)
+        store = self.config.model_store
         if self.config.loads_all:
-            return [Target(None, url) for url in scan_store(self.config.model_store)] if self.config.model_store is not None else []
+            has_default = self.config.default_service_handler is not None
+            return [Target(None, url) for url in scan_store(store, has_default=has_default)] if store is not None else []
         return list(self.config.start_targets)

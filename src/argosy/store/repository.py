@@ -21,6 +21,8 @@ from argosy.store.unpack import is_tar
 _ARCHIVES = (".mar", ".model")
 _TARS = (".tar.gz", ".tgz")
 _LOCAL = "file://"
+_NEVER = frozenset({"__MACOSX", "lost+found"})
+"""Folders that packing and file systems leave behind."""
 
 
 class Repository:
@@ -84,7 +86,8 @@ class Repository:
             raise _not_found(f"Relative path is not allowed in url: {url}")
         if self._store is None:
             raise _not_found("Model store has not been configured.")
-        path = self._store / url.lstrip("/")
+        within = f"{self._store}/"
+        path = Path(url) if url.startswith(within) else self._store / url.lstrip("/")
         if "\0" in url or not os.path.exists(path):
             raise _not_found(f"Model not found in model store: {url}")
         return path
@@ -122,19 +125,31 @@ def _folders(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.is_dir() and os.access(path, os.R_OK | os.X_OK))
 
 
-def scan_store(store: Path) -> list[str]:
+def scan_store(store: Path, *, has_default: bool = False) -> list[str]:
     """The urls of all models in the store, sorted.
 
     These are its folders, its `.mar` and `.model` files, and each `.tar.gz` that was not unpacked beside itself; hidden names are left out.
-    A store that is itself one model (`MAR-INF` at its top) is the only one, with the url `.`. Raises `ArgosyError` INVALID_CONFIG.
+    A store that is itself one model is the only one, with the url `.`: it has `MAR-INF` at its top or, if models without manifest `has_default`
+    handler, other files and no archive or folder with a manifest. Raises `ArgosyError` INVALID_CONFIG.
     """
     if (store / manifest.FOLDER / manifest.FILE).is_file():
         return ["."]
     try:
-        entries = [path for path in sorted(store.iterdir()) if not path.name.startswith(".")]
+        entries = [path for path in sorted(store.iterdir()) if not path.name.startswith(".") and path.name not in _NEVER]
     except OSError as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot read the model store {store}: {error.strerror}.") from error
-    return [path.name for path in entries if path.is_dir() or _is_loadable(path)]
+    models = [path for path in entries if path.is_dir() or _is_loadable(path)]
+    if has_default and not any(map(_is_described, models)) and any(path.is_file() and not path.name.endswith(_TARS) for path in entries):
+        return ["."]
+    return [path.name for path in models]
+
+
+def _is_described(model: Path) -> bool:
+    """Whether it says itself how it is served."""
+    if not model.is_dir():
+        return True
+    folder = model_folder(model)
+    return (folder / manifest.FOLDER / manifest.FILE).is_file() or manifest.find_legacy(folder) is not None
 
 
 def _is_loadable(path: Path) -> bool:
@@ -157,8 +172,10 @@ def _top_of(path: Path) -> str | None:
 def default_name(url: str) -> str:
     """The name of a model that is loaded at start and says none itself.
 
-    It is the last component of the url without suffix, every character but letters, digits and `_` replaced by `_`.
+    It is the last component of the url without suffix, every character but letters, digits and `_` replaced by `_`. The store itself is `model`.
     """
+    if url == ".":
+        return "model"
     last = url.partition("?")[0] if is_remote(url) else url
     last = last.rstrip("/").rpartition("/")[2]
     for suffix in _TARS:

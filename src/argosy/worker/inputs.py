@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any, Callable, Dict, Optional, Tuple
 
@@ -80,10 +81,33 @@ class JobRequest(RequestProcessor):
         return headers
 
 
-class Inputs:
-    """Decodes jobs. `decode` False leaves every value as bytes. `arena` is the memory that large bodies lie in."""
+class AcceptingRequest(JobRequest):
+    """A request that shows `accept` when its client left open what it accepts."""
 
-    def __init__(self, decode: bool, arena: Optional[memoryview] = None) -> None:
+    __slots__ = ("_accept",)
+
+    def __init__(self, job: wire.Job, media: str, accept: str) -> None:
+        super().__init__(job, media)
+        self._accept = accept
+
+    def _read(self) -> Dict[str, Any]:
+        headers = super()._read()
+        name = next((name for name in headers if name.lower() == "accept"), "Accept")
+        if headers.get(name, "*/*") in ("", "*/*"):
+            headers[name] = self._accept
+        return headers
+
+
+class Inputs:
+    """Decodes jobs. `decode` False leaves every value as bytes. `arena` is the memory that large bodies lie in.
+
+    `default_accept` is what handlers see where clients leave open what they accept.
+    """
+
+    def __init__(self, decode: bool, arena: Optional[memoryview] = None, default_accept: Optional[str] = None) -> None:
+        self._make: Callable[[wire.Job, str], JobRequest] = JobRequest
+        if default_accept:
+            self._make = functools.partial(AcceptingRequest, accept=default_accept)
         self._decode = decode
         self._arena = arena
         self._types: Dict[str, Tuple[str, Decoder]] = {}
@@ -109,7 +133,7 @@ class Inputs:
     def request(self, job: wire.Job) -> JobRequest:
         """What the handler's context shows of the job."""
         found = self._types.get(job.content_type) or self._of_type(job.content_type)
-        return JobRequest(job, found[0])
+        return self._make(job, found[0])
 
     def parameters(self, job: wire.Job) -> Dict[str, Any]:
         """The parameters by name: parts first, then `body`; of one name the last wins. Raises `InvalidInput`."""

@@ -48,6 +48,8 @@ class LoadOrder(NamedTuple):
     """Bytes; 0 means no limit."""
     swallow_initialize_errors: bool = False
     """Keep a model whose `initialize` raised, as the old server did."""
+    default_accept: Optional[str] = None
+    """What handlers see as `Accept` where clients leave it open."""
 
 
 def read_order(data: wire.Buffer) -> LoadOrder:
@@ -143,7 +145,7 @@ class Worker:
             return False
         if not self._entry.batch:
             self._batch_size = 1
-        inputs = Inputs(order.decode_input, self._arena)
+        inputs = Inputs(order.decode_input, self._arena, order.default_accept)
         self._batches = Batches(
             self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail, self._running)
         load_ms = round((time.perf_counter() - begin) * 1000, 3)

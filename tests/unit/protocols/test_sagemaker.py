@@ -20,9 +20,11 @@ def model(name: str, batch_size: int, *running: bool) -> Model:
     return Model(name, f"{name}.mar", "service:handle", batch_size, tuple(Worker(1, is_running, lambda _: 0) for is_running in running))
 
 
-def context(*models: Model, size: int = 6553500, handler: str = "") -> Context:
+def context(*models: Model, size: int = 6553500, handler: str = "", transforms: int = 0, strategy: str = "multi_record") -> Context:
     """A server with these models."""
-    return Context({"max_request_size": str(size), "default_service_handler": handler}, {one.name: one for one in models})
+    config = {
+        "max_request_size": str(size), "default_service_handler": handler, "max_concurrent_transforms": str(transforms), "batch_strategy": strategy}
+    return Context(config, {one.name: one for one in models})
 
 
 @pytest.mark.parametrize(("models", "size", "transforms", "payload_mb"), [
@@ -36,6 +38,12 @@ def test_batch_transform_learns_what_the_server_takes(models: tuple[Model, ...],
     reply = ExecutionParameters().get(REQUEST, context(*models, size=size))
     assert json.loads(reply.body) == {"MaxConcurrentTransforms": transforms, "BatchStrategy": "MULTI_RECORD", "MaxPayloadInMB": payload_mb}
     assert reply.content_type == "application/json"
+
+
+def test_the_operator_may_say_how_many_and_how_large() -> None:
+    """The settings win over what was counted."""
+    reply = ExecutionParameters().get(REQUEST, context(model("a", 1, True), transforms=7, strategy="single_record"))
+    assert json.loads(reply.body) == {"MaxConcurrentTransforms": 7, "BatchStrategy": "SINGLE_RECORD", "MaxPayloadInMB": 6}
 
 
 def ping(endpoint: SageMakerPing, asked: Context) -> Response:

@@ -238,6 +238,29 @@ def test_a_nested_archive_that_a_platform_unpacked_is_found(repository: Reposito
     assert read_manifest(repository.locate("m").directory).resolve().model_name == "m"
 
 
+@pytest.mark.parametrize(("files", "found"), [
+    (["weights", "code/inference.py"], ["."]), (["model.tar.gz", "deep/weights"], ["deep"]), (["weights", "m/MAR-INF/MANIFEST.json"], ["m"]),
+    (["weights", "m.mar"], ["m.mar"]), (["weights", "old/MANIFEST.json"], ["old"]), ([".hidden", "__MACOSX/x", "lost+found/y"], []),
+])
+def test_a_default_handler_serves_the_files_of_a_store_without_models(store: Path, files: list[str], found: list[str]) -> None:
+    """Plain files are one model, unless something in the store says of itself that it is one."""
+    for name in files:
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_bytes(b"{}")
+    assert scan_store(store, has_default=True) == found
+    assert "." not in scan_store(store)
+
+
+def test_a_model_may_be_named_by_its_path_in_the_store(repository: Repository, store: Path, model_dir: Path) -> None:
+    """The absolute path is the same as the relative one; nothing else is reached by it."""
+    model_dir.rename(store / "m")
+    assert repository.locate(str(store / "m")).directory == store / "m"
+    for outside in (str(store.parent), f"{store}/../m", f"{store}x/m"):
+        with pytest.raises(ArgosyError) as caught:
+            repository.locate(outside)
+        assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
+
+
 def test_a_store_that_cannot_be_read_is_a_wrong_configuration(tmp_path: Path) -> None:
     """With the folder in the message."""
     with pytest.raises(ArgosyError, match=r"Cannot read the model store .*gone"):
@@ -247,6 +270,7 @@ def test_a_store_that_cannot_be_read_is_a_wrong_configuration(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("url", "name"),
     [
+        (".", "model"),
         ("no name-1.2.mar", "no_name_1_2"),
         ("_under dir", "_under_dir"),
         ("sub/teller.model", "teller"),
