@@ -55,15 +55,17 @@ class ArgosyError(Exception):
     """A failure that a caller may see.
 
     `message` is one line for the caller. `detail` (a traceback, a path) is for whoever runs the server and never leaves it
-    unless `error_detail` says so. `status` is a number that the handler chose itself (HANDLER_STATUS only).
+    unless `error_detail` says so. `status` is a number that the handler chose itself (HANDLER_STATUS only). `retry_after_s` says to a refused caller
+    when there will be room; 0 when nobody knows.
     """
 
-    def __init__(self, code: ErrorCode, message: str, *, detail: str = "", status: int = 0) -> None:
+    def __init__(self, code: ErrorCode, message: str, *, detail: str = "", status: int = 0, retry_after_s: int = 0) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.detail = detail
         self.status = status
+        self.retry_after_s = retry_after_s
 
     def __repr__(self) -> str:
         return "<{} {}: {}>".format(type(self).__name__, self.code.name, self.message)

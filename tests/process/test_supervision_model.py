@@ -46,7 +46,7 @@ def tell(given: ModelSpec, story: Story, *, queue_size: int = 100, arena_size: i
         loop = asyncio.get_running_loop()
         around = Surroundings(
             loop, Reaper(loop), lambda spec: {**os.environ, "PYTHONPATH": str(spec.directory)}, {"error_detail": "traceback"},
-            lambda model, worker, stream, line: output.append((stream, line)), lambda model, line: None, 1 << 20, time.time,
+            lambda model, worker, stream, line: output.append((stream, line)), lambda model, line: None, 1 << 20, time.time, lambda: False,
         )  # fmt: skip
         model = ServedModel(given, around, 9000, Policy(1, 0.0), queue_size, arena_size, lambda: None)
         try:

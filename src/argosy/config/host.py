@@ -46,6 +46,24 @@ def read_host(root: Path = Path("/")) -> Host:
     return Host(count, reason, _memory(groups), open_files if open_files > 0 else 1024 * 1024)
 
 
+def oom_kills(root: Path = Path("/")) -> int:
+    """How many processes of our cgroup the kernel has killed for lack of memory; without a cgroup that tells, of the machine. 0 when nobody tells."""
+    for group in _cgroup_folders(root):
+        for name in ("memory.events", "memory.oom_control"):
+            if (found := _entry(group / name, "oom_kill")) is not None:
+                return found
+    return _entry(root / "proc/vmstat", "oom_kill") or 0
+
+
+def _entry(path: Path, name: str) -> int | None:
+    """The number behind a name in a file of such lines; None if it is not there."""
+    for line in _read(path).splitlines():
+        word, _, number = line.partition(" ")
+        if word == name and number.isdigit():
+            return int(number)
+    return None
+
+
 def count_gpus(run: Runner, open_library: OpenLibrary) -> int:
     """How many GPUs the driver's own library counts, else how many `nvidia-smi` lists; 0 when neither answers."""
     counted = nvml_gpus(open_library)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 LARGEST = 1024
 """No message carries more jobs; a larger `batch_size` acts like this one."""
 UNKNOWN_US = 1_000_000.0
 """The assumed time of a handler that has not answered yet: so slow that it gets one batch at a time."""
+
+LONGEST_QUEUE_S = 3600
+"""Nobody is told to come back later than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,16 @@ def decide(policy: Policy, waiting: int, oldest_age_s: float, free_workers: int,
     if left_s > 0:
         return Decision(0, left_s)
     return Decision(waiting)
+
+
+def queue_s(waiting: int, job_us: float, workers: int) -> int:
+    """Whole seconds until `waiting` jobs are taken by so many workers that need `job_us` for each: at least 1, at most `LONGEST_QUEUE_S`.
+
+    1 also while no time was measured or no worker is there: then a worker is about to come.
+    """
+    if not workers or job_us == UNKNOWN_US:
+        return 1
+    return min(LONGEST_QUEUE_S, max(1, math.ceil(waiting * job_us / 1e6 / workers)))
 
 
 def may_prefetch(policy: Policy, waiting: int, in_flight: int, job_us: float) -> bool:

@@ -116,12 +116,12 @@ class WorkerLane:
         self.open = False
         self._dispatcher.withdrawn(self)
 
-    def lost(self, why: str) -> None:
-        """The process is gone."""
+    def lost(self, why: str, *, for_memory: bool = False) -> None:
+        """The process is gone, killed for lack of memory or not."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._dispatcher.lost(self, why)
+        self._dispatcher.lost(self, why, for_memory=for_memory)
 
 
 class Dispatcher:
@@ -369,7 +369,7 @@ class Dispatcher:
             if lane in lanes:
                 lanes.remove(lane)
 
-    def lost(self, lane: WorkerLane, why: str) -> None:
+    def lost(self, lane: WorkerLane, why: str, *, for_memory: bool = False) -> None:
         """A worker is gone: its finished answers are delivered, what it ran fails, what it had not begun goes to another one."""
         self._lanes.discard(lane)
         page = lane.member.page
@@ -390,7 +390,8 @@ class Dispatcher:
                 back.append(job)
             else:
                 _release(job)
-                self.fail(job, ArgosyError(ErrorCode.WORKER_DIED, "Worker died.", detail=f"model {self.name}: worker {lane.member.id} {why}"))
+                code, message = (ErrorCode.OUT_OF_MEMORY, "Worker ran out of memory.") if for_memory else (ErrorCode.WORKER_DIED, "Worker died.")
+                self.fail(job, ArgosyError(code, message, detail=f"model {self.name}: worker {lane.member.id} {why}"))
         self.queue.put_back(back)
         self.wake()
         if self.refusal is not None:

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
-from argosy.dataplane.batcher import Policy
+from argosy.dataplane.batcher import Policy, queue_s
 from argosy.dataplane.dispatcher import Dispatcher
 from argosy.dataplane.model import Counters, WorkerInfo
 from argosy.dataplane.queue import JobQueue
@@ -17,6 +17,7 @@ from argosy.supervisor.arena import Arena
 from argosy.supervisor.member import Lane, Member, Surroundings
 from argosy.supervisor.pool import Pool
 from argosy.supervisor.spec import ModelSpec
+from argosy.supervisor.states import State
 
 _log = logging.getLogger("argosy.dataplane")
 
@@ -110,7 +111,12 @@ class ServedModel:
         self.counters.refused += 1
         if request.slot is not None:
             request.slot.release()
-        request.sink.fail(refusal or _refusal(self.spec.name))
+        request.sink.fail(refusal or _refusal(self.spec.name, self._drained_in_s()))
+
+    def _drained_in_s(self) -> int:
+        """Seconds until what waits now has been taken by the workers, by the measured time of the handler; at least 1."""
+        workers = sum(member.state in (State.IDLE, State.BUSY) for member in self.pool.members)
+        return queue_s(self.waiting, self.dispatcher.job_us, workers)
 
     def cancel(self, request: Request) -> None:
         """Whoever sent the request is gone."""
@@ -157,10 +163,9 @@ async def _all_loaded(members: list[Member]) -> None:
         raise failure
 
 
-def _refusal(name: str) -> ArgosyError:
-    return ArgosyError(
-        ErrorCode.NO_WORKER, f"No worker is available to serve request for model: {name}. Consider increasing job queue size."
-    )
+def _refusal(name: str, retry_after_s: int = 0) -> ArgosyError:
+    message = f"No worker is available to serve request for model: {name}. Consider increasing job queue size."
+    return ArgosyError(ErrorCode.NO_WORKER, message, retry_after_s=retry_after_s)
 
 
 def _info(member: Member) -> WorkerInfo:

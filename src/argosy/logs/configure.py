@@ -104,6 +104,13 @@ class Logs:
         for log in (self.access, self.metrics, self.model_metrics, self.output):
             log.flush()
 
+    def reopen(self) -> None:
+        """Write the next lines to new files: the old ones may have been moved away."""
+        self.flush()
+        for sink in self._sinks:
+            if isinstance(sink, LogFile):
+                sink.reopen()
+
     def close(self) -> None:
         """Write everything, take the handlers off the standard loggers, close the files. Takes a few seconds at most."""
         self.flush()

@@ -47,6 +47,7 @@ class LogFile:
         self._torn = False
         self._failing = False
         self._packing: threading.Thread | None = None
+        self._reopen = False
         self._guarded(self._open)
 
     def __repr__(self) -> str:
@@ -56,6 +57,10 @@ class LogFile:
         """Append lines; counts them as lost when the file cannot be written."""
         if not self._guarded(lambda: self._append(data)):
             self.lost_bytes += len(data)
+
+    def reopen(self) -> None:
+        """Open the file anew before the next line is written: somebody may have moved it."""
+        self._reopen = True
 
     def close(self) -> None:
         """Close the file and wait for old ones to be packed, at most ten seconds."""
@@ -78,6 +83,10 @@ class LogFile:
         return True
 
     def _append(self, data: bytes) -> None:
+        if self._reopen and self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._reopen = False
         if self._fd < 0:
             self._open()
         self._roll_if_due(len(data))

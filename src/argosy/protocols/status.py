@@ -14,7 +14,7 @@ from argosy.protocols.json_layout import dumps
 NOT_FOUND = "Requested resource is not found, please refer to API document."
 NOT_ALLOWED = "Requested method is not allowed, please refer to API document."
 RETRY_AFTER_S = 1
-"""When a refused client may try again: a worker that died is back after about so long."""
+"""When a refused client may try again if the refusal does not say it: a worker that died is back after about so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def error_reply(error: ArgosyError, detail: Detail = Detail.NONE) -> HttpReply:
     known = STATUS.get(error.code, STATUS[ErrorCode.INTERNAL])
     status = error.status or known.code
     message = _FIXED_TEXT.get(error.code, error.message)
-    headers = (("Retry-After", str(RETRY_AFTER_S)),) if error.code in _RETRY else ()
+    headers = (("Retry-After", str(error.retry_after_s or RETRY_AFTER_S)),) if error.code in _RETRY else ()
     return HttpReply(status, failure(status, known.type, message, _told(error, message, detail)), headers=headers, reason=phrase(status))
 
 

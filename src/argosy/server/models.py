@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from argosy.config import Config
+from argosy.config import Config, oom_kills
 from argosy.dataplane.batcher import Policy
 from argosy.dataplane.served import ServedModel
 from argosy.logs import Logs, RecordLog
 from argosy.server.environment import worker_environment
 from argosy.supervisor.member import Surroundings
+from argosy.supervisor.memory import OomKills
 from argosy.supervisor.process import Reaper
 from argosy.supervisor.spec import ModelSpec
 from argosy.wire import MAX_FRAME, read_output
@@ -66,9 +67,12 @@ def surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, re
         "default_accept": config.default_accept,
     }
     environ = dict(os.environ)
+    kills = OomKills(oom_kills)
     # 0 is no limit, for workers and for their frames alike
     frame_limit = config.max_response_size + _FRAME_EXTRA if config.max_response_size else MAX_FRAME
-    return Surroundings(loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, frame_limit, time.time)
+    return Surroundings(
+        loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, frame_limit, time.time, kills.explains_one
+    )
 
 
 def model_maker(

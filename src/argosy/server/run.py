@@ -83,16 +83,20 @@ def _raise_file_limit() -> None:
 class _Signals:
     """The first SIGTERM or SIGINT asks for a stop, a later one does not wait for it.
 
-    One within a second counts as the same: supervisors signal a process and its group, terminals and wrappers pass signals on.
+    One within a second counts as the same: supervisors signal a process and its group, terminals and wrappers pass signals on. SIGHUP says that log
+    files were moved away; to a server on a terminal, that the terminal is gone, which stops it like SIGTERM. Under `nohup` it says nothing.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, logs: Logs) -> None:
         self._loop = loop
+        self._logs = logs
         self._first = 0.0
         self.stop = asyncio.Event()
         self.hurry = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._received)
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            loop.add_signal_handler(signal.SIGHUP, self._received if os.isatty(0) else self._reopen)
         with contextlib.suppress(ValueError):
             signal.signal(signal.SIGPIPE, signal.SIG_IGN)
 
@@ -103,10 +107,14 @@ class _Signals:
         elif self._loop.time() - self._first > _SAME_SIGNAL_S:
             self.hurry.set()
 
+    def _reopen(self) -> None:
+        self._logs.reopen()
+        _log.info("SIGHUP: log files were opened anew.")
+
 
 async def _serve(config: Config, logs: Logs, targets: Sequence[Target], on_ready: Callable[[ServerStatus], None]) -> int:
     loop = asyncio.get_running_loop()
-    signals = _Signals(loop)
+    signals = _Signals(loop, logs)
     parts = build(config, logs, loop)
     try:
         for listener in parts.listeners:

@@ -17,6 +17,8 @@ _MOST_PIECES = 1024
 _LAST_READS = 64
 CLOSED = "closed its end"
 """What `on_lost` is told when the worker hung up."""
+_GONE = (BrokenPipeError, ConnectionResetError)
+"""How that looks when it had not read everything, or is written to."""
 
 
 class Channel:
@@ -60,7 +62,7 @@ class Channel:
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                self._lose(f"cannot be written to: {error.strerror}")
+                self._cannot_write(error)
                 return
             if sent < len(data):
                 self._keep(memoryview(data)[sent:])
@@ -76,7 +78,7 @@ class Channel:
             except BlockingIOError:
                 sent = 0
             except OSError as error:
-                self._lose(f"cannot be written to: {error.strerror}")
+                self._cannot_write(error)
                 return
         for piece in pieces:
             if sent >= len(piece):
@@ -101,9 +103,20 @@ class Channel:
         except BlockingIOError:
             return
         except OSError as error:
-            self._lose(f"cannot be written to: {error.strerror}")
+            self._cannot_write(error)
             return
         self._loop.remove_writer(self._sock.fileno())
+
+    def _cannot_write(self, error: OSError) -> None:
+        """The worker is gone, but its last answers may still be in the socket: read them first, and not in the middle of what is being sent."""
+        if self._unsent:
+            self._loop.remove_writer(self._sock.fileno())
+            self._unsent.clear()
+        self._loop.call_soon(self._finish, CLOSED if isinstance(error, _GONE) else f"cannot be written to: {error.strerror}")
+
+    def _finish(self, why: str) -> None:
+        self.drain()
+        self._lose(why)
 
     def _readable(self) -> None:
         for _ in range(_READS_PER_TURN):
@@ -119,7 +132,7 @@ class Channel:
         except BlockingIOError:
             return 0
         except OSError as error:
-            self._lose(f"cannot be read from: {error.strerror}")
+            self._lose(CLOSED if isinstance(error, _GONE) else f"cannot be read from: {error.strerror}")
             return 0
         if not count:
             self._lose(CLOSED)

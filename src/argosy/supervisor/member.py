@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class Lane(Protocol):
     def withdraw(self) -> None:
         """No more jobs may be sent."""
 
-    def lost(self, why: str) -> None:
-        """The process is gone; settle what it had, with the help of the shared page."""
+    def lost(self, why: str, *, for_memory: bool) -> None:
+        """The process is gone, killed for lack of memory or not; settle what it had, with the help of the shared page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,8 @@ class Surroundings:
     frame_limit: int
     now: Callable[[], float]
     """Wall clock, for what people read."""
+    was_for_memory: Callable[[], bool]
+    """Whether the kernel has just killed one of our processes because memory had run out; true once for each of them."""
 
 
 class Member:
@@ -106,6 +109,7 @@ class Member:
         self._timer: asyncio.TimerHandle | None = None
         self._kill_reason: str | None = None
         self._exit_reason = ""
+        self._ran_out_of_memory = False
         self._reported = False
         self._told = "null"
         self._actions: dict[Action, Callable[[], None]] = {
@@ -304,11 +308,16 @@ class Member:
             self._channel.drain()
             self._channel.close()
             self._channel = None
-        why = f"{self._kill_reason}; it {status}" if self._kill_reason else str(status)
+        self._ran_out_of_memory = self._is_for_memory(status)
+        why = "was killed by the system: memory had run out" if self._ran_out_of_memory else str(status)
+        if self._kill_reason:
+            why = f"{self._kill_reason}; it {status}"
         if self.state is State.LOADING and not self._reported:
-            self._fail_load(ArgosyError(ErrorCode.LOAD_FAILED, f"the worker process {why} while it loaded the model"))
+            code = ErrorCode.OUT_OF_MEMORY if self._ran_out_of_memory else ErrorCode.LOAD_FAILED
+            self._fail_load(ArgosyError(code, f"the worker process {why} while it loaded the model"))
         elif self.state in (State.IDLE, State.BUSY):
-            self.last_error = ArgosyError(ErrorCode.WORKER_DIED, f"the worker process {why}")
+            code = ErrorCode.OUT_OF_MEMORY if self._ran_out_of_memory else ErrorCode.WORKER_DIED
+            self.last_error = ArgosyError(code, f"the worker process {why}")
             _log.error("model %s: worker %s (pid %s): %s; a new one starts", self.spec.name, self.id, self._process and self._process.pid, why)
         self._exit_reason = why
         self._tell("WORKER_SCALED_DOWN" if self.state in (State.DRAINING, State.STOPPING) else "WORKER_STOPPED")
@@ -316,10 +325,15 @@ class Member:
         if self.state is State.BACKOFF:
             self._drop_page()
 
+    def _is_for_memory(self, status: Exit) -> bool:
+        """Whether the kernel killed the process for lack of memory; not if we did it ourselves, for whatever reason."""
+        killed = status.signal == signal.SIGKILL and self._kill_reason is None and self.state is not State.STOPPING
+        return killed and self._around.was_for_memory()
+
     def _settle(self) -> None:
         lane, self._lane = self._lane, None
         if lane is not None:
-            lane.lost(self._exit_reason)
+            lane.lost(self._exit_reason, for_memory=self._ran_out_of_memory)
 
     def _arm(self, delay_s: float, event: Event, why: str = "") -> None:
         self._disarm()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
@@ -13,7 +12,7 @@ from argosy.worker import meters, outputs, tracebacks
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs, JobRequest
 from argosy.worker.link import Link, LinkClosed
-from argosy.worker.output import NOBODY, Running
+from argosy.worker.output import NOBODY, Running, tell
 
 FAILED = "Prediction failed"
 OUT_OF_MEMORY = "Out of resources"
@@ -153,7 +152,7 @@ class Batches:
         try:
             self._link.add_metrics(meters.lines(metrics))
         except Exception as error:  # noqa: BLE001  a value of the model's own class may raise; the answers matter more
-            sys.stderr.write("the metrics of a batch are lost: {}\n".format(tracebacks.one_line(error)))
+            tell("the metrics of a batch are lost: {}\n".format(tracebacks.one_line(error)))
 
     def _call(self, requests: List[JobRequest], data: List[Any]) -> List[Any]:
         """The results of the handler, one for each request. Raises what it raises, and `ArgosyError` BAD_OUTPUT."""
@@ -227,7 +226,7 @@ class Batches:
     def _fail_seq(self, seq: int, error: BaseException, busy_us: int) -> None:
         if isinstance(error, ArgosyError):
             if error.detail:
-                sys.stderr.write("{}: {}\n".format(error.message, error.detail))
+                tell("{}: {}\n".format(error.message, error.detail))
             self._link.fail(seq, error.code, error.message, error.detail, error.status, busy_us)
         elif isinstance(error, PredictionException):
             self._fail_chosen(seq, error, busy_us)
@@ -235,7 +234,7 @@ class Batches:
             self._link.fail(seq, ErrorCode.INVALID_REQUEST, tracebacks.words(error), busy_us=busy_us)
         else:
             detail = tracebacks.text(error)
-            sys.stderr.write(detail)
+            tell(detail)
             code, message = (ErrorCode.OUT_OF_MEMORY, OUT_OF_MEMORY) if isinstance(error, MemoryError) else (ErrorCode.HANDLER_FAILED, FAILED)
             if self._tell_exception:
                 message = "{}: {}".format(message, tracebacks.one_line(error))

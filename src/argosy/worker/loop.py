@@ -9,7 +9,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import sys
 import time
 from typing import Any, Dict, List, NamedTuple, Optional
 
@@ -21,7 +20,7 @@ from argosy.worker.batch import Batches
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs
 from argosy.worker.link import Link, LinkClosed
-from argosy.worker.output import Running
+from argosy.worker.output import Running, tell
 
 EXIT_LOAD_FAILED = 1
 EXIT_BAD_LINK = 3
@@ -84,7 +83,7 @@ class Worker:
         except LinkClosed:
             return 0
         except wire.WireError as error:
-            sys.stderr.write("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
+            tell("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
             return EXIT_BAD_LINK
         finally:
             self._close()
@@ -97,7 +96,7 @@ class Worker:
                 raise wire.WireError("a frame of kind {} does not belong here".format(frame.kind))
             return 0 if self._load(read_order(frame.data)) else EXIT_LOAD_FAILED
         except (LinkClosed, wire.WireError) as error:
-            sys.stderr.write("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
+            tell("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
             return EXIT_BAD_LINK
 
     def adopt(self, link: Link) -> int:
@@ -128,7 +127,7 @@ class Worker:
         try:
             self._entry.close()
         except Exception as error:  # noqa: BLE001  the model is going away; its last words are logged
-            sys.stderr.write("close failed: {!r}\n".format(error))
+            tell("close failed: {!r}\n".format(error))
 
     def _load(self, order: LoadOrder) -> bool:
         """Load the model and tell the server; False if it could not be loaded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -89,6 +90,12 @@ class MarkedPipe(io.FileIO):
         while written is not None and written < len(rest):
             rest = rest[written:]
             written = super().write(rest)
+
+
+def tell(text: str) -> None:
+    """Write to standard error. A handler may have closed it: that costs the text and nothing else."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
 
 
 def _identity(fd: int) -> Tuple[int, int]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from argosy.config import Config, Host, default_start_workers, read_host, usable_gpus
+from argosy.config import Config, Host, default_start_workers, oom_kills, read_host, usable_gpus
 from argosy.config.host import connection_limit, count_gpus, listed_gpus, open_library, request_memory, run_program
 
 HOST = Host(4, "4 may be used", 8 * 1024**3, 1024)
@@ -196,3 +196,23 @@ def test_derived_limits() -> None:
     assert request_memory(Host(1, "", 1024, 64)) == 64 * 1024**2
     assert connection_limit(HOST) == 768
     assert connection_limit(Host(1, "", 1024, 64)) == 32
+
+
+@pytest.mark.parametrize(
+    ("files", "kills"),
+    [
+        ({}, 0),
+        ({"proc/vmstat": "pgfault 9\noom_kill 62\n"}, 62),
+        ({"proc/vmstat": "oom_kill 62\n", "proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.events": "oom 4\noom_kill 3\nmax 0\n"}, 3),
+        ({"proc/vmstat": "oom_kill 62\n", "proc/self/cgroup": "4:memory:/a\n", "sys/fs/cgroup/memory/a/memory.oom_control": "oom_kill 2\n"}, 2),
+        ({"proc/self/cgroup": "4:memory:/gone\n", "sys/fs/cgroup/memory/memory.oom_control": "oom_kill 1\n"}, 1),
+        ({"proc/vmstat": "oom_kill many\n"}, 0),
+    ],
+)
+def test_oom_kills(tmp_path: Path, files: dict[str, str], kills: int) -> None:
+    """Counted by our cgroup, v2 or v1, as seen from here; only without one by the machine."""
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    assert oom_kills(tmp_path) == kills

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from argosy.dataplane.batcher import LARGEST, UNKNOWN_US, Decision, Policy, decide, may_prefetch
+from argosy.dataplane.batcher import LARGEST, LONGEST_QUEUE_S, UNKNOWN_US, Decision, Policy, decide, may_prefetch, queue_s
 
 ONE = Policy(batch_size=1, max_delay_s=0.1)
 FOUR = Policy(batch_size=4, max_delay_s=0.1)
@@ -112,3 +112,21 @@ def test_what_a_worker_has_fits_its_page(policy: Policy, waiting: int, in_flight
     """Two messages together are never more jobs than there are places for cancellations."""
     if may_prefetch(policy, waiting, in_flight, job_us):
         assert in_flight + policy.message_jobs(job_us) <= LARGEST
+
+
+@pytest.mark.parametrize(
+    ("waiting", "job_us", "workers", "seconds"),
+    [
+        (100, 100_000.0, 2, 5),
+        (100, 101_000.0, 2, 6),
+        (0, 100_000.0, 1, 1),
+        (100, 10.0, 1, 1),
+        (100, UNKNOWN_US, 1, 1),
+        (100, 100_000.0, 0, 1),
+        (10_000, 60e6, 1, LONGEST_QUEUE_S),
+    ],
+    ids=["shared", "rounded-up", "empty", "quick", "unknown", "no-worker", "bounded"],
+)
+def test_when_the_queue_will_be_empty(waiting: int, job_us: float, workers: int, seconds: int) -> None:
+    """What waits, times the measured time of a job, shared by the workers; in whole seconds from 1 to an hour."""
+    assert queue_s(waiting, job_us, workers) == seconds

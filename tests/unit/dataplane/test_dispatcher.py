@@ -565,6 +565,20 @@ def test_an_early_answer_is_not_delivered_again_when_the_worker_dies() -> None:
     assert len(client_of(first).outcomes) == 1
 
 
+def test_a_worker_killed_for_lack_of_memory() -> None:
+    """What it was running fails as a lack of memory; what it had not begun goes to another worker, as after any death."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    first, second = world.submit(2)
+    member.begin(2)
+    member.lane.withdraw()
+    member.lane.lost("was killed", for_memory=True)
+    assert client_of(first).error.code is ErrorCode.OUT_OF_MEMORY
+    assert client_of(second).outcomes == []
+    assert len(world.queue) == 1
+
+
 def test_a_single_job_is_not_looked_after_early() -> None:
     """With one job there is nothing to fetch: only the response timeout counts."""
     world = World(timeout_s=0.0)

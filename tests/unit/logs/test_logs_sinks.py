@@ -149,3 +149,29 @@ def test_a_closed_console_is_survived() -> None:
     console.write(b"one\n")
     console.close()
     os.close(writer)
+
+
+def test_a_file_that_was_moved_away(tmp_path: Path) -> None:
+    """Lines follow the file that somebody moved, until it is opened anew; then they go to a new one of the old name."""
+    log = LogFile(tmp_path / "a.log", silent)
+    log.write(b"one\n")
+    (tmp_path / "a.log").rename(tmp_path / "b.log")
+    log.write(b"two\n")
+    log.reopen()
+    log.write(b"three\n")
+    log.close()
+    assert (tmp_path / "b.log").read_bytes() == b"one\ntwo\n"
+    assert (tmp_path / "a.log").read_bytes() == b"three\n"
+
+
+def test_opening_anew_where_it_is_not_possible(tmp_path: Path) -> None:
+    """The lines are lost and that is said; nothing is raised."""
+    said: list[str] = []
+    log = LogFile(tmp_path / "logs" / "a.log", said.append)
+    (tmp_path / "logs").rename(tmp_path / "old")
+    (tmp_path / "logs").write_text("in the way")
+    log.reopen()
+    log.write(b"one\n")
+    assert log.lost_bytes == 4
+    assert len(said) == 1
+    log.close()

@@ -76,3 +76,8 @@ def test_cause_is_the_failure_behind() -> None:
     assert json.loads(error_reply(error, Detail.TRACEBACK).body)["cause"] == "no function: it has handle"
     assert "traceback" not in body
     assert "cause" not in json.loads(error_reply(ArgosyError(ErrorCode.INTERNAL, "x"), Detail.TRACEBACK).body)
+
+
+def test_a_refusal_may_know_when_there_is_room() -> None:
+    """Then Retry-After says that."""
+    assert dict(error_reply(ArgosyError(ErrorCode.NO_WORKER, "x", retry_after_s=7)).headers)["Retry-After"] == "7"

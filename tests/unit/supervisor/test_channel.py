@@ -188,17 +188,21 @@ def test_a_frame_that_was_not_asked_for() -> None:
 
 @pytest.mark.parametrize("pieces", [False, True])
 def test_writing_to_a_worker_that_is_gone(pieces: bool) -> None:
-    """The first write tells of the loss, others do nothing."""
+    """The loss is told once, after what the worker had sent before was delivered; writing does nothing."""
 
     async def story() -> None:
         ends = Ends()
+        ends.worker.sendall(wire.frame(wire.HEAD, b"last"))
         ends.worker.close()
         for _ in range(2):
             if pieces:
                 ends.channel.write_pieces([b"x"])
             else:
                 ends.channel.write(b"x")
-        assert ends.losses == ["cannot be written to: Broken pipe"]
+        assert ends.frames == []
+        await ends.lost.wait()
+        assert ends.frames == [(wire.HEAD, b"last")]
+        assert ends.losses == [CLOSED]
 
     asyncio.run(story())
 
@@ -211,7 +215,21 @@ def test_a_worker_that_goes_while_much_waits() -> None:
         ends.channel.write(b"z" * 3_000_000)
         ends.worker.close()
         await ends.lost.wait()
-        assert ends.losses[0].startswith("cannot be ")
+        assert ends.losses == [CLOSED]
+        assert repr(ends.channel) == "<Channel closed 0 writes waiting>"
+
+    asyncio.run(story())
+
+
+def test_a_worker_that_goes_without_having_read() -> None:
+    """Its end looks like any other, though the kernel calls it a reset."""
+
+    async def story() -> None:
+        ends = Ends()
+        ends.channel.write(b"never read")
+        ends.worker.close()
+        await ends.lost.wait()
+        assert ends.losses == [CLOSED]
 
     asyncio.run(story())
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, strategies
 
 from argosy import wire
-from argosy.worker.output import NOBODY, MarkedPipe, Running
+from argosy.worker.output import NOBODY, MarkedPipe, Running, tell
 
 
 class Printed:
@@ -153,3 +153,20 @@ def test_text_and_owner_come_back(pieces: list[tuple[str, str]]) -> None:
     assert [(ids, char) for ids, text in made.lines() for char in text.decode()] == sent
     stream.detach()
     made.close()
+
+
+@pytest.mark.parametrize("stream", [None, "closed", "broken"])
+def test_a_standard_error_that_is_gone(monkeypatch: pytest.MonkeyPatch, stream: str | None) -> None:
+    """Whatever a handler has done to it, what cannot be told is lost and nothing else happens."""
+    found = None
+    if stream is not None:
+        read_fd, write_fd = os.pipe()
+        found = io.TextIOWrapper(MarkedPipe(write_fd, Running()), write_through=True)
+        os.close(read_fd)
+        os.close(write_fd)
+        if stream == "closed":
+            found.close()
+    monkeypatch.setattr("sys.stderr", found)
+    tell("nobody hears it\n")
+    if found is not None and not found.closed:
+        found.detach()

@@ -1,0 +1,66 @@
+"""Small machines within the machine: memory groups, full disks. What is not permitted here skips the test and says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+@contextlib.contextmanager
+def memory_group(megabytes: int) -> Iterator[list[str]]:
+    """A command prefix that runs a program with so much memory. Skips where control groups cannot be made."""
+    name = f"argosy-test-{os.getpid()}"
+    folder, limit = (_GROUPS / "memory" / name, "memory.limit_in_bytes") if (_GROUPS / "memory").is_dir() else (_GROUPS / name, "memory.max")
+    try:
+        folder.mkdir()
+        (folder / limit).write_text(str(megabytes << 20))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+        pytest.skip(f"control groups cannot be made here: {error}")
+    try:
+        yield ["sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh"]
+    finally:
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of so many megabytes in `folder`. Skips where nothing can be mounted."""
+    folder.mkdir(parents=True)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "none", str(folder)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
+def make_read_only(folder: Path, *, on: bool) -> None:
+    """Let nobody write to a mounted file system, or let them again."""
+    subprocess.run(["mount", "-o", f"remount,{'ro' if on else 'rw'}", str(folder)], capture_output=True, check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Write a file until the disk is full; the file."""
+    path = folder / "filler"
+    with contextlib.suppress(OSError), path.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
+    return path
+
+
+def free_mb(folder: Path) -> float:
+    """How much room is left."""
+    status = os.statvfs(folder)
+    return status.f_bavail * status.f_frsize / 1e6

@@ -1,0 +1,132 @@
+"""The server that the faults befall: Argosy, or with ARGOSY_FAULT_SYSTEM=original the Multi Model Server of ARGOSY_ORIGINAL_MMS, for comparison."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from argosy.testing.server import RunningServer, is_alive, wait_for
+
+WICKED = Path(__file__).with_name("wicked.py").read_text()
+IS_ORIGINAL = os.environ.get("ARGOSY_FAULT_SYSTEM") == "original"
+
+
+@dataclass(slots=True)
+class OriginalServer(RunningServer):
+    """Multi Model Server 1.1.11: a launcher, a Java process, and workers."""
+
+    def launch(self) -> None:
+        """Start it on two free ports."""
+        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+            self.inference, self.management = one.getsockname()[1], two.getsockname()[1]
+        settings: dict[str, object] = {
+            "inference_address": f"http://127.0.0.1:{self.inference}", "management_address": f"http://127.0.0.1:{self.management}",
+            "model_store": self.store.folder, "default_workers_per_model": 1, **self.settings,
+        }  # fmt: skip
+        if self.models:
+            settings["load_models"] = ",".join(self.models)
+        config = self.folder / "config.properties"
+        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        home = Path(os.environ["ARGOSY_ORIGINAL_MMS"]).absolute()
+        logs = {name: str(self.folder / "logs") for name in ("LOG_LOCATION", "METRICS_LOCATION")}
+        path = os.pathsep.join([str(home), os.environ.get("PATH", "")])
+        self.process = subprocess.Popen(
+            [*self.prefix, str(home / "multi-model-server"), "--start", "--foreground", "--mms-config", str(config)],
+            cwd=self.folder, env={**os.environ, **logs, "PATH": path, "TMPDIR": str(self.temp), "TEMP": str(self.temp), **self.env},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_until_ready(self) -> None:
+        """Wait until all workers of the start are there."""
+        wait_for(self._is_up, "the original server answers", 60)
+        for model in self.models:
+            wait_for(lambda: all(worker["status"] == "READY" for worker in self.describe(model)["workers"]), "its workers are ready", 60)  # noqa: B023
+
+    def _is_up(self) -> bool:
+        with contextlib.suppress(OSError):
+            return self.ping().status == 200
+        return False
+
+    @property
+    def pid(self) -> int:
+        """The Java process."""
+        found = [child.pid for child in psutil.Process(self.process.pid).children(recursive=True) if child.name() == "java"]
+        return found[0] if found else self.process.pid
+
+    def workers(self, name: str) -> list[int]:
+        """The processes that run handlers: children of children of the server."""
+        helpers = psutil.Process(self.pid).children()
+        return [child.pid for helper in helpers for child in helper.children()] or [helper.pid for helper in helpers]
+
+
+@contextlib.contextmanager
+def system(
+    folder: Path, *models: str, workers: int = 2, settings: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+) -> Iterator[RunningServer]:  # fmt: skip
+    """A server with these models, each with the wicked handler. Afterwards no process may be left that has its environment."""
+    begun = folder / "begun"
+    begun.touch()
+    kind = OriginalServer if IS_ORIGINAL else RunningServer
+    options = {"default_workers_per_model": workers, **(settings or {})}
+    server = kind(folder, options, models, {"BEGUN_FILE": str(begun), **(env or {})}, prefix)
+    for model in models:
+        server.store.add(model, WICKED)
+    try:
+        with server:
+            yield server
+    finally:
+        left = family(begun)
+        try:
+            wait_for(lambda: not any(is_alive(pid) for pid in left), "all processes are gone", 15)
+        finally:
+            for pid in family(begun):
+                with contextlib.suppress(OSError):
+                    os.kill(pid, 9)
+
+
+def family(begun: Path) -> list[int]:
+    """Every living process that has inherited the environment of the server, wherever it went."""
+    mark = f"BEGUN_FILE={begun}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if mark in (entry / "environ").read_bytes().split(b"\0") and is_alive(int(entry.name)):
+                    found.append(int(entry.name))
+    return found
+
+
+def begun_twice(server: RunningServer) -> int:
+    """How many requests a handler has begun more than once."""
+    lines = Counter(line for line in (server.folder / "begun").read_text("utf-8", "replace").splitlines() if ":t-" in line)
+    return sum(count - 1 for count in lines.values())
+
+
+def run_for(seconds: float) -> None:
+    """Let a fault go on for its time, which is a part of what is promised: nothing has to happen in it."""
+    time.sleep(seconds)
+
+
+def tree_mb(pid: int) -> float:
+    """Memory of a process and its descendants in MB, shared pages counted once."""
+    processes = [psutil.Process(pid)]
+    processes += processes[0].children(recursive=True)
+    total = 0
+    for process in processes:
+        with contextlib.suppress(OSError, psutil.Error, StopIteration):
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1e3
