@@ -65,15 +65,31 @@ class Exchange:
         try:
             if head.model is not None:  # nearly every request
                 chunks = self.chunks
-                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-                self.request = request = Request(self.id, head.content_type, head.block, body, self)
-                request.admitted_at = self.started
-                head.model.submit(request)
+                self.predict(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+            elif head.large is not None and self.slot is not None:
+                slot, self.slot = self.slot, None
+                self.request = request = Request(self.id, head.content_type, head.block, slot.view, self, (), slot)
+                request.admitted_at = self.connection.site.loop.time()
+                head.large.submit(request)
             else:
                 self._start_plan(head.plan)
         except ArgosyError as error:
             self.fail(error)
         except Exception as error:  # noqa: BLE001  the boundary of a request: it fails, the server goes on
+            self._broken(error)
+
+    def predict(self, body: Buffer) -> None:
+        """Hand in an ordinary prediction: one with a small body, which is all of its input. Any other goes through `start`."""
+        head = self.head
+        model = head.model
+        assert model is not None
+        self.request = request = Request(self.id, head.content_type, head.block, body, self)
+        request.admitted_at = self.started
+        try:
+            model.submit(request)
+        except ArgosyError as error:
+            self.fail(error)
+        except Exception as error:  # noqa: BLE001  as in `start`
             self._broken(error)
 
     def _start_plan(self, plan: Plan | None) -> None:

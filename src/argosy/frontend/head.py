@@ -41,7 +41,7 @@ class Head:
 
     __slots__ = (
         "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
-        "length", "line", "method", "model", "names_connection", "plan", "problem", "target", "upgrades", "version",
+        "large", "length", "line", "method", "model", "names_connection", "plan", "problem", "raw", "size", "target", "upgrades", "version",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
@@ -69,7 +69,13 @@ class Head:
         self.plan: Plan | None = None
         self.model: ServedModel | None = None
         """The model, when the request is an ordinary prediction: its small body of known length is the only input."""
+        self.large: ServedModel | None = None
+        """The model, when the request is an ordinary prediction in all but the size of its body."""
         self.generation = -1
+        self.raw = b""
+        """The bytes of the head, once `remember` has got them."""
+        self.size = -1
+        """Bytes of a whole request that begins with `raw` and has a small body."""
         self.line = ""
         """The request line for the log, once `name` has made it."""
         for at in range(0, len(fields), 2):
@@ -122,8 +128,19 @@ class Head:
     def planned(self, plan: Plan, limits: Limits) -> None:
         """The site has said what happens to the request."""
         self.plan = plan
-        if not (plan.with_query or self.is_form or self.is_chunked or self.upgrades or self.expects) and self.length < limits.arena_bytes:
-            self.model = plan.model if limits.request_deadline_s == 0 else None
+        if not (plan.with_query or self.is_form or self.is_chunked or self.upgrades or self.expects or limits.request_deadline_s):
+            if self.length < limits.arena_bytes:
+                self.model = plan.model
+            else:
+                self.large = plan.model
+
+    def remember(self, data: memoryview, size: int) -> None:
+        """`data` begins with this head, `size` bytes long if nothing else came before it: equal bytes need not be parsed again."""
+        raw = bytes(data[:size]) if size > 0 else b""
+        if raw.find(b"\r\n\r\n") == size - 4 and self.is_repeatable:
+            self.raw = raw
+            if self.model is not None:
+                self.size = size + self.length
 
     def problem_with(self, version: bytes, limits: Limits) -> Problem | None:
         """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""

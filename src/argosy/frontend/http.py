@@ -15,7 +15,7 @@ import httptools
 
 from argosy.frontend import body
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.head import NO_HEAD, read_head
+from argosy.frontend.head import NO_HEAD, Head, read_head
 from argosy.frontend.limits import NO_MEMORY, Problem, endless, long_trailers, over_budget, oversize, slow_body, slow_head, too_large
 from argosy.frontend.site import Site
 from argosy.messages import Buffer
@@ -33,7 +33,7 @@ class Connection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_body_left", "_budget_wait", "_continuing", "_deferred", "_ended", "_fed", "_fields", "_head", "_lingering", "_listener", "_mark", "_parser",
-        "_paused", "_reading", "_reading_paused", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "site",
+        "_paused", "_reading", "_reading_paused", "_room", "_since", "_target", "_transport", "_unsent", "_waiting", "exchange", "peer", "site",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -69,6 +69,8 @@ class Connection(asyncio.BufferedProtocol):
         """How much the client had not read when that was last looked at."""
         self._deferred: bytes | None = None
         """A reply that is sent at the end of this turn of the loop."""
+        self._room = site.receive_head
+        """Where the beginning of a request is received."""
         self._paused = False
         self._reading_paused = False
 
@@ -129,14 +131,58 @@ class Connection(asyncio.BufferedProtocol):
             assert reading is not None
             assert reading.slot is not None
             return reading.slot.view[reading.received :]
-        return self.site.receive if self._reading is not None else self.site.receive_head
+        return self.site.receive if self._reading is not None else self._room
 
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were received."""
-        if self._body_left:
+        head = self._head
+        if count == head.size and self.exchange is None and self._is_again(head):  # the usual request of a client that goes on
+            site = self.site
+            self._since = now = site.loop.time()
+            self.exchange = exchange = Exchange(self, now)
+            exchange.head = head
+            exchange.id = site.ids.fresh()
+            exchange.predict(bytes(site.receive[len(head.raw) : count]))
+        elif self._body_left:
             self._received_large(count)
-        elif not self._ended:
+        elif not self._ended and (head.large is None or not self._large_again(head, count)):
             self._feed(self.site.receive[:count])
+
+    def _is_again(self, head: Head) -> bool:
+        """Whether a request begins with the same bytes as an earlier one and therefore means the same: it need not be parsed again."""
+        site = self.site
+        return (
+            self._reading is None
+            and not self._paused
+            and not self._ended
+            and site.received.startswith(head.raw)
+            and head.generation == site.registry.generation
+        )
+
+    def _large_again(self, head: Head, count: int) -> bool:
+        """The beginning of a request with the same head as an earlier one, whose body goes into a slot; False when it is something else."""
+        site, start, model = self.site, len(head.raw), head.large
+        if self.exchange is not None or not 0 < start <= count < start + head.length or not self._is_again(head):
+            self._room = site.receive_head
+            return False
+        assert model is not None
+        if not site.budget.take(head.length):
+            return False
+        slot = model.arena.take(head.length) if model.arena is not None else None
+        if slot is None:
+            site.budget.give_back(head.length)
+            return False
+        self._since = now = site.loop.time()
+        self._mark = 0
+        self._reading = reading = Exchange(self, now)
+        reading.head = head
+        reading.id = site.ids.fresh()
+        reading.reserved = head.length
+        reading.slot = slot
+        reading.received = count - start
+        slot.view[: count - start] = site.receive[start:count]
+        self._body_left = head.length - reading.received
+        return True
 
     def _received_large(self, count: int) -> None:
         reading = self._reading
@@ -144,8 +190,6 @@ class Connection(asyncio.BufferedProtocol):
         reading.received += count
         self._body_left -= count
         if not self._body_left:
-            # the old parser still waits for the body that it never saw
-            self._parser = httptools.HttpRequestParser(self)
             self.on_message_complete()
 
     def _feed(self, data: memoryview) -> None:
@@ -156,19 +200,30 @@ class Connection(asyncio.BufferedProtocol):
         except _STOPS as error:
             self._stopped(error, data)
         if self._reading is not None and not self._ended:
-            self._unfinished(self._reading, before, len(data))
+            self._unfinished(self._reading, before, data)
+        elif before is None and self.exchange is not None and self.exchange.head is self._head and not self._head.raw:
+            self._head.remember(data, len(data) - self._head.length)
 
-    def _unfinished(self, reading: Exchange, before: Exchange | None, count: int) -> None:
+    def _unfinished(self, reading: Exchange, before: Exchange | None, data: memoryview) -> None:
         """What came does not end the request: see that it stays within its limits."""
         if reading.slot is not None:
-            self._body_left = len(reading.slot.view) - reading.received
+            if before is None and reading.head is self._head and reading.head.large is not None:
+                reading.head.remember(data, len(data) - reading.received)
+                self._room = self.site.receive[: len(reading.head.raw)] or self._room
+            self._receive_into(reading)
         elif reading.head is NO_HEAD:
             if reading is not before:
-                self._fed = count
+                self._fed = len(data)
             if self._fed > self.site.limits.head_bytes:
                 self._bound_head()
         elif reading.head.is_chunked:
             self._bound_framing(reading)
+
+    def _receive_into(self, reading: Exchange) -> None:
+        """Let the rest of the body come straight into its slot, past the parser, which would wait for it for ever."""
+        assert reading.slot is not None
+        self._body_left = len(reading.slot.view) - reading.received
+        self._parser = httptools.HttpRequestParser(self)
 
     def _bound_head(self) -> None:
         """Refuse a head that is too long already. Of what came with its beginning, most may have belonged to earlier requests."""
@@ -336,7 +391,7 @@ class Connection(asyncio.BufferedProtocol):
         self._since = self.site.loop.time()
         self._place(reading)
         if reading.slot is not None:
-            self._body_left = len(reading.slot.view) - reading.received
+            self._receive_into(reading)
         if not reading.uninvited:  # else reading goes on when it is its turn
             self._next()
 

@@ -124,8 +124,10 @@ class Site:
     """The server stops: replies close their connections. Written by `drain`."""
     is_special: bool = False
     """Whether replies need more than the usual headers. Follows from `cors` and `draining`."""
-    receive: memoryview = field(default_factory=lambda: memoryview(bytearray(_RECEIVE)))
+    received: bytearray = field(default_factory=lambda: bytearray(_RECEIVE))
     """Where every connection receives: what arrives is parsed before the next read."""
+    receive: memoryview = field(init=False)
+    """The whole of `received`."""
     receive_head: memoryview = field(init=False)
     """The beginning of `receive`."""
     senders: list[Connection] = field(default_factory=list)
@@ -135,6 +137,7 @@ class Site:
 
     def __post_init__(self) -> None:
         self.is_special = bool(self.cors)
+        self.receive = memoryview(self.received)
         self.receive_head = self.receive[:_RECEIVE_HEAD]
 
     def send(self) -> None:

@@ -58,6 +58,8 @@ class Arena:
         self._view = memoryview(self._map)
         self._free: list[set[int]] = [set() for _ in range(self._top + 1)]
         self._free[self._top].add(0)
+        self._spare: list[list[int]] = [[] for _ in range(self._top + 1)]
+        """Slots that were given back, the last one last: most bodies are as long as earlier ones, and what was used last is still in the caches."""
         self.used = 0
 
     def __repr__(self) -> str:
@@ -65,26 +67,47 @@ class Arena:
 
     def take(self, length: int) -> ArenaSlot | None:
         """A slot whose view is exactly `length` bytes, or None when there is no room."""
-        order = max(0, (length - 1) // SMALLEST).bit_length()
+        order = ((length - 1) // SMALLEST).bit_length() if length > 0 else 0
+        if order > self._top or self._closed:
+            return None
+        if self._spare[order]:
+            offset = self._spare[order].pop()
+        else:
+            found = self._split(order)
+            if found is None:
+                self._merge()
+                found = self._split(order)
+            if found is None:
+                return None
+            offset = found
+        self.used += SMALLEST << order
+        return ArenaSlot(self, order, offset, self._view[offset : offset + length])
+
+    def _split(self, order: int) -> int | None:
+        """Cut a slot out of the smallest free piece that is large enough."""
         found = next((k for k in range(order, self._top + 1) if self._free[k]), None)
-        if found is None or self._closed:
+        if found is None:
             return None
         offset = self._free[found].pop()
         for k in range(found - 1, order - 1, -1):
             self._free[k].add(offset + (SMALLEST << k))
-        self.used += SMALLEST << order
-        return ArenaSlot(self, order, offset, self._view[offset : offset + length])
+        return offset
+
+    def _merge(self) -> None:
+        """Make large free pieces of the slots that were given back."""
+        for first_order, spare in enumerate(self._spare):
+            for first in spare:
+                order, offset = first_order, first
+                while order < self._top and (buddy := offset ^ (SMALLEST << order)) in self._free[order]:
+                    self._free[order].remove(buddy)
+                    offset = min(offset, buddy)
+                    order += 1
+                self._free[order].add(offset)
+            spare.clear()
 
     def _give_back(self, order: int, offset: int) -> None:
         self.used -= SMALLEST << order
-        while order < self._top:
-            buddy = offset ^ (SMALLEST << order)
-            if buddy not in self._free[order]:
-                break
-            self._free[order].remove(buddy)
-            offset = min(offset, buddy)
-            order += 1
-        self._free[order].add(offset)
+        self._spare[order].append(offset)
         if self._closed:
             self._unmap()
 

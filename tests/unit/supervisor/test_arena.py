@@ -112,7 +112,8 @@ class Traffic(RuleBasedStateMachine):
         ends = sorted((slot.offset, slot.offset + max(1, len(slot.view))) for slot, _ in self.slots)
         assert all(end <= start for (_, end), (start, _) in itertools.pairwise(ends))
         assert sum(len(slot.view) for slot, _ in self.slots) <= self.arena.used <= self.arena.size
-        free = sum(len(places) * (SMALLEST << order) for order, places in enumerate(self.arena._free))
+        pieces = [*enumerate(self.arena._free), *enumerate(self.arena._spare)]
+        free = sum(len(places) * (SMALLEST << order) for order, places in pieces)
         assert free + self.arena.used == self.arena.size
 
     def teardown(self) -> None:
