@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -243,6 +244,19 @@ def test_drain_of_clients_that_leave(site: FakeSite) -> None:
     client.leave()
     site.loop.advance(0.5)
     assert draining.done()
+
+
+def test_reply_that_cannot_be_sent(make_site: MakeSite) -> None:
+    """When sending an answer fails inside the server its connection ends, so that its client does not wait for ever; others go on."""
+    site = make_site(model=FakeModel())
+    client, other = site.client().send(post(b"1")), site.client().send(post(b"2"))
+    with pytest.raises(TypeError):
+        site.model.answer(Response(200, b"x", headers=cast(Any, [("X-One", None)])))
+    site.loop.run()
+    assert client.transport.aborted
+    assert client.raw == b""
+    site.model.answer(Response(200, b"whole"))
+    assert other.reply().body == b"whole"
 
 
 def test_second_close(site: FakeSite) -> None:

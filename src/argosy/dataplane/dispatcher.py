@@ -449,4 +449,5 @@ def _error(answer: wire.Answer) -> ArgosyError:
         code = ErrorCode(answer.code)
     except ValueError:
         code = ErrorCode.INTERNAL
-    return ArgosyError(code, answer.phrase, detail=answer.headers.decode("utf-8", "replace"), status=answer.status)
+    status = answer.status if 200 <= answer.status <= 999 else 0  # nothing else can end a request
+    return ArgosyError(code, answer.phrase, detail=answer.headers.decode("utf-8", "replace"), status=status)

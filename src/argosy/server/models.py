@@ -53,7 +53,7 @@ def surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, re
             logs.output.write(origin, text.decode("utf-8", "replace"), is_error=is_error, request_id=ids)
 
     def metrics(model: str, lines: str) -> None:
-        for line in lines.splitlines():
+        for line in filter(None, lines.split("\n")):
             logs.model_metrics.write(line)
 
     options = {

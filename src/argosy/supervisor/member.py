@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Buffer
+from argosy.supervisor.allowance import Allowance
 from argosy.supervisor.arena import Arena
 from argosy.supervisor.channel import CLOSED, Channel
 from argosy.supervisor.launch import load_frame, read_report, worker_launch
@@ -30,6 +31,10 @@ _LAST_WORDS_S = 1.0
 
 _HOPELESS = 4
 """So many failures in a row, and nobody is left waiting for it."""
+_METRIC_BYTES = 4 << 20
+"""What a worker may write of metrics in a second: some 16,000 of them."""
+_METRIC_LINE = 100
+"""What a line costs besides its bytes: empty ones are work too."""
 
 
 class Lane(Protocol):
@@ -112,6 +117,7 @@ class Member:
         self._ran_out_of_memory = False
         self._reported = False
         self._told = "null"
+        self._allowance = Allowance(_METRIC_BYTES)
         self._actions: dict[Action, Callable[[], None]] = {
             Action.SPAWN: self._spawn,
             Action.SEND_LOAD: self._send_load,
@@ -248,11 +254,20 @@ class Member:
         if frame.kind == wire.HEAD and self._lane is not None:
             self._lane.answers(frame.data)
         elif frame.kind == wire.METRIC:
-            self._around.metrics(self.spec.name, str(frame.data, "utf-8", "replace"))
+            self._metrics(bytes(frame.data))
         elif frame.kind == wire.LOADED and self.state is State.LOADING:
             self._loaded(read_report(frame.data))
         elif frame.kind != wire.LOADED or self.state is not State.STOPPING:
             raise wire.WireError(f"frame of kind {frame.kind} while {self.state.value}")
+
+    def _metrics(self, lines: bytes) -> None:
+        """Hand metrics on, unless there are so many that the server would do little else."""
+        was_exceeded = self._allowance.is_exceeded
+        if self._allowance.take(len(lines) + _METRIC_LINE * lines.count(b"\n"), self._around.loop.time()):
+            self._around.metrics(self.spec.name, lines.decode("utf-8", "replace"))
+        elif not was_exceeded:
+            text = "model %s: worker %s writes more than %d MiB of metrics a second; what is over is dropped"
+            _log.warning(text, self.spec.name, self.id, _METRIC_BYTES >> 20)
 
     def _loaded(self, report: dict[str, Any]) -> None:
         self._disarm()

@@ -137,4 +137,5 @@ def _template(spec: ModelSpec, around: Surroundings, arena: Arena | None) -> Tem
         around.frame_limit,
         spec.startup_timeout_s,
         spec.stop_timeout_s,
+        spec.fork_timeout_s,
     )

@@ -36,6 +36,8 @@ class ModelSpec:
     """How long a worker may take to load the model; 0 means no limit."""
     stop_timeout_s: float = 10.0
     """How long an idle worker may take to end when told to."""
+    fork_timeout_s: float = 30.0
+    """How long the process that preloaded the model may take to fork a worker."""
     preload: bool = False
     loaded_at_startup: bool = False
     confinement: Confinement = Confinement()  # noqa: RUF009 - frozen

@@ -23,7 +23,6 @@ from argosy.supervisor.process import Exit, Launch, Process, Reaper, Started, pi
 
 _REQUEST = struct.Struct("<Q")
 _ANSWER = struct.Struct("<QQ")
-_FORK_S = 30.0
 
 Forked = Callable[[Started | ArgosyError], None]
 
@@ -41,10 +40,12 @@ class Template:
         frame_limit: int,
         startup_timeout_s: float,
         stop_timeout_s: float,
+        fork_timeout_s: float,
     ) -> None:
         """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame."""
         self._startup_timeout_s = startup_timeout_s
         self._stop_timeout_s = stop_timeout_s
+        self._fork_timeout_s = fork_timeout_s
         self._timer: asyncio.TimerHandle | None = None
         self.gone = asyncio.Event()
         """Set while no process runs."""
@@ -153,12 +154,13 @@ class Template:
             return
         _close(descriptors)
         self._waiting[number] = ((), output, done)
-        self._loop.call_later(_FORK_S, self._give_up, number)
+        self._loop.call_later(self._fork_timeout_s, self._give_up, number)
 
     def _give_up(self, number: int) -> None:
         """A fork that takes so long will not come: the process hangs."""
         if number in self._waiting:
-            self._error = ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloaded the model did not fork a worker within {_FORK_S:g} s")
+            message = f"the process that preloaded the model did not fork a worker within {self._fork_timeout_s:g} s"
+            self._error = ArgosyError(ErrorCode.LOAD_FAILED, message)
             self._lost("hangs")
 
     def _answered(self) -> None:
