@@ -14,6 +14,7 @@ _COMMANDS = {
     "archive": ("argosy.cli.archive", "archive_command", "Pack a model and its handler."),
     "config": ("argosy.cli.config_command", "config_command", "Show and check settings."),
     "sagemaker": ("argosy.cli.sagemaker", "sagemaker_group", "Amazon SageMaker: deploy, invoke, watch, delete."),
+    "token": ("argosy.cli.token_command", "token_command", "Make a bearer token."),
     "version": ("argosy.cli.main", "version_command", "Print the version."),
 }
 

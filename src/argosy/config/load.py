@@ -83,6 +83,8 @@ def load_config(
     was_shared = reading.is_shared
     _read_variables(environ, reading)
     reading.given.update({name: Given(text, _flag_origin(name)) for name, text in flags.items()})
+    reading.warnings += [f"{name} on the command line can be read by every user of this machine; set it in a file or in the environment"
+                         for name in flags if name in declarations() and declarations()[name][0].secret]  # fmt: skip
     _read_mms_variables(environ, reading)
     values = _parse(reading)
     config = _place_management(Config(**_absolute(values, cwd)), reading, was_shared)  # type: ignore[arg-type]  # checked by the parsers

@@ -141,8 +141,16 @@ class Config:
     allowed_urls: tuple[re.Pattern[str], ...] = ours(
         (), "regexes", "Regular expressions separated by commas; a model URL in a request must match one as a whole, on each redirect. "
         "Unset: any public URL while the management listener is on loopback, a unix socket or needs a token, else none.", name="allowed_urls")
+    tokens_file: Path | None = ours(
+        None, "path", "File with bearer tokens, a line for each as `argosy token` prints it; read again when it changes.", name="tokens_file")
+    tokens: str | None = ours(
+        None, "text", "The same lines, separated by semicolons, for where a file is inconvenient.", name="tokens", secret=True)
+    token_scopes: tuple[str, ...] = ours(
+        ("inference", "management", "scrape"), "scopes", "What a token is needed for once `tokens_file` or `tokens` is set: of `inference`, "
+        "`management`, `scrape` (metrics) and `health` (`/ping`, `/livez`, `/readyz`).", name="token_scopes",
+        words=("inference", "management", "scrape", "health"))
     management_token: str | None = ours(
-        None, "text", "Bearer token that management requests must carry. Unset: none is needed.", name="management_token", secret=True)
+        None, "text", "One bearer token, in plain, that management requests must carry. Better: `tokens_file`.", name="management_token", secret=True)
     error_detail: str = ours(
         "none", "word", "What clients see of a handler's exception.", name="error_detail", words=("none", "message", "traceback"))
     ping_policy: str = ours(
@@ -242,6 +250,16 @@ class Config:
         """Every user that workers may run as, besides the server's own."""
         named = (self.worker_user, *(own.user for own in self.model_limits.entries))
         return tuple(dict.fromkeys(user for user in named if user is not None))
+
+    @property
+    def uses_tokens(self) -> bool:
+        """Whether there are tokens with scopes; `management_token` alone is none."""
+        return self.tokens_file is not None or self.tokens is not None
+
+    @property
+    def management_needs_token(self) -> bool:
+        """Whether nobody can manage the server without a token."""
+        return "management" in self.token_scopes if self.uses_tokens else self.management_token is not None
 
     @property
     def is_one_listener(self) -> bool:

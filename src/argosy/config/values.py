@@ -24,7 +24,7 @@ def parse_value(text: str, setting: Setting) -> object:
 def allowed(setting: Setting) -> str:
     """What a setting may be, in words."""
     if setting.words:
-        return "one of " + ", ".join(setting.words)
+        return ("words separated by commas of " if setting.kind == "scopes" else "one of ") + ", ".join(setting.words)
     noun = _NOUNS.get(setting.kind, "a text")
     unit = f" of {setting.unit}" if setting.unit else ""
     if setting.low is not None and setting.high is not None:
@@ -112,6 +112,14 @@ def _model_limits(text: str, setting: Setting) -> object:
     return parse_model_limits(text)
 
 
+def _scopes(text: str, setting: Setting) -> tuple[str, ...]:
+    found = _names(text, setting)
+    unknown = [word for word in found if word not in setting.words]
+    if unknown:
+        raise ValueError(f"Unknown word: {unknown[0]}")
+    return found
+
+
 def _inference(text: str, setting: Setting) -> object:
     return _address(text, (80, 443))
 
@@ -137,7 +145,7 @@ def _ports(text: str, setting: Setting) -> object:
 PARSERS: Mapping[str, Callable[[str, Setting], object]] = {
     "integer": _integer, "number": _number, "boolean": _boolean, "choice": _choice, "word": _word, "text": _text, "any": _text, "path": _path,
     "path_or_none": _path_or_none, "regex": _regex, "regexes": _regexes, "names": _names, "ports": _ports, "user": _user,
-    "model_limits": _model_limits,
+    "model_limits": _model_limits, "scopes": _scopes,
     "address": _inference, "management_address": _management,
 }
 """One parser for each kind of setting."""

@@ -50,6 +50,10 @@ class Registry:
         self.generation += 1
         return model
 
+    def renew(self) -> None:
+        """What was derived from it counts no more."""
+        self.generation += 1
+
     @property
     def sole_startup_model(self) -> Model | None:
         """The model loaded at start, if there is exactly one of them."""

@@ -239,7 +239,8 @@ class Exchange:
         self.head = head = Head(known.method, (target if known is NO_HEAD else known.target)[:1024] or b"/", (), False)
         head.version = known.version
         status, kind, message = problem
-        head.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), reason=phrase(status)))
+        challenge = (("WWW-Authenticate", 'Bearer realm="argosy"'),) if status == 401 else ()
+        head.plan = Plan(refusal=HttpReply(status, failure(status, kind, message), headers=challenge, reason=phrase(status)))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

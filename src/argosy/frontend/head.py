@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from argosy.frontend.limits import Limits, Problem, oversize, too_large
+from argosy.frontend.plan import Plan
+from argosy.logs.layout import escape
+from argosy.protocols.endpoint import HttpReply
 
 if TYPE_CHECKING:
     from argosy.dataplane.served import ServedModel
-    from argosy.frontend.plan import Plan
     from argosy.frontend.site import Site
-from argosy.logs.layout import escape
+    from argosy.protocols.tokens import Gate
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
 _LONGEST_ID = 128
 _FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
 _VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
+
+_PREFLIGHT = Plan(refusal=HttpReply(200, content_type=None))
+"""Where tokens are needed: browsers ask without one whether they may ask, and learn what is configured and nothing of the models."""
 
 _HOST, _LENGTH, _TYPE, _CONNECTION, _ENCODING, _EXPECT, _ID, _UPGRADE = range(8)
 _INTERESTING = {
@@ -170,9 +175,25 @@ def read_head(parser: httptools.HttpRequestParser, target: bytes, fields: Sequen
     version = _VERSIONS.get(parser.get_http_version(), b"") if head.names_connection or not keep else b"1.1"
     head.problem = oversize(target, fields, site.limits, received) or head.problem_with(version, site.limits)
     if head.problem is None:
-        head.planned(site.plan(head.method, target), site.limits)
+        plan = site.plan(head.method, target)
+        if site.gate is not None:
+            plan = pass_gate(head, plan, site.gate)
+    if head.problem is None:
+        head.planned(plan, site.limits)
         head.generation = site.registry.generation
     return head
+
+
+def pass_gate(head: Head, plan: Plan, gate: Gate) -> Plan:
+    """The plan of a request that the gate lets pass; `head.problem` says why not. A token is for the server: it does not reach the model."""
+    names = [name.lower() for name in head.fields[::2]]
+    if head.method == b"OPTIONS" and b"origin" in names and b"access-control-request-method" in names:
+        return _PREFLIGHT
+    head.problem = gate.problem(head.fields, plan.scope)
+    if b"authorization" in names:
+        kept = [at for at, name in enumerate(names) if name != b"authorization"]
+        head.block = b"\0".join(piece for at in kept for piece in head.fields[2 * at : 2 * at + 2])
+    return plan
 
 
 def access_lines(records: list[tuple[Any, ...]]) -> list[str]:

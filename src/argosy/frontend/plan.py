@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from argosy.errors import ArgosyError
-from argosy.protocols.endpoint import Call, HttpReply
+from argosy.errors import ArgosyError, ErrorCode
+from argosy.protocols.endpoint import Call, HttpReply, Scope
 
 if TYPE_CHECKING:
     from argosy.dataplane.served import ServedModel
@@ -22,3 +22,11 @@ class Plan:
     error: ArgosyError | None = None
     refusal: HttpReply | None = None
     """The reply to a request that was not read to its end."""
+
+    @property
+    def scope(self) -> Scope:
+        """What a token must be for, where tokens are used. A model that is not there is as secret as one that is."""
+        if self.call is not None:
+            return self.call.scope
+        unknown = self.error is not None and self.error.code is not ErrorCode.MODEL_NOT_FOUND
+        return Scope.ANY if unknown else Scope.INFERENCE

@@ -16,6 +16,7 @@ from argosy.frontend.limits import Limits
 from argosy.frontend.plan import Plan
 from argosy.frontend.target import split_target
 from argosy.protocols.endpoint import Dialect, Predict
+from argosy.protocols.tokens import Gate
 
 if TYPE_CHECKING:
     from argosy.frontend.http import Connection
@@ -119,6 +120,8 @@ class Site:
     access: Callable[[tuple[Any, ...]], None] | None
     """Told of every reply: when, peer, `Head`, status, when the request began; see `head.access_lines`."""
     cors: tuple[tuple[str, str], ...] = ()
+    gate: Gate | None = None
+    """Asks for tokens, if there are any."""
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False
     """The server stops: replies close their connections. Written by `drain`."""

@@ -14,7 +14,7 @@ from argosy import plugins
 from argosy.config import Config, declarations, show
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.protocols.endpoint import Action, Call, Dialect, HttpReply, HttpRequest, is_header
+from argosy.protocols.endpoint import Action, Call, Dialect, HttpReply, HttpRequest, Scope, is_header
 from argosy.protocols.forms import query_parts
 from argosy.protocols.mms import segments
 from argosy.protocols.openapi import INFERENCE, MANAGEMENT
@@ -119,7 +119,7 @@ class WithEndpoints:
         found = endpoint.methods.get(method)
         if found is None:
             raise not_allowed()
-        return Call(lambda request: self._answer(endpoint, found, request))
+        return Call(lambda request: self._answer(endpoint, found, request), _scope(endpoint))
 
     def error_reply(self, error: ArgosyError, request_id: str) -> HttpReply:
         """As the dialect writes it."""
@@ -142,6 +142,11 @@ class WithEndpoints:
             except (TypeError, ValueError) as error:
                 result = _Failed(error)
         raise _failure(endpoint, request.request_id, result.error)
+
+
+def _scope(endpoint: Endpoint) -> Scope:
+    """What a token must be for: that of the listener, but one that takes the place of `/ping` is asked for health all the same."""
+    return Scope.HEALTH if endpoint.pattern == "ping" else Scope(endpoint.listener)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,19 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 def is_header(name: str, value: str) -> bool:
     """Whether a header can be sent: a token, and a value without line breaks."""
     return _TOKEN.fullmatch(name) is not None and _VALUE.fullmatch(value) is not None
+
+
+class Scope(enum.Enum):
+    """What a token is needed for, where tokens are used."""
+
+    INFERENCE = "inference"
+    MANAGEMENT = "management"
+    SCRAPE = "scrape"
+    """Metrics."""
+    HEALTH = "health"
+    """What load balancers and orchestrators ask; any token will do."""
+    ANY = "any"
+    """What is nobody's in particular, such as descriptions and paths that do not exist; any token will do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +73,7 @@ class Call:
     """The path is answered by a function of the server. It may raise `ArgosyError`."""
 
     function: Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]
+    scope: Scope = Scope.MANAGEMENT
 
 
 Action = Predict | Call

@@ -105,7 +105,7 @@ class ManagementDialect:
         if described is not None:
             return described
         if len(parts) == 1 and parts[0] in self._observability.routes:
-            return Call(self._observability.routes[parts[0]])
+            return self._observability.call(parts[0])
         if parts[0] != "models" or len(parts) > 2:
             raise not_found()
         return self._guarded(self._models(method) if len(parts) == 1 else self._model(method, parts[1]))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.protocols import openapi
-from argosy.protocols.endpoint import Action, Call, HttpReply, Predict
+from argosy.protocols.endpoint import Action, Call, HttpReply, Predict, Scope
 from argosy.protocols.forms import query_values
 from argosy.protocols.json_layout import dumps
 from argosy.protocols.observability import Observability
@@ -67,11 +67,11 @@ class ApiDescription:
         if parts == [STRICT]:
             if method not in ("GET", "HEAD"):
                 raise not_allowed()
-            return Call(lambda _: HttpReply(200, self._strict))
+            return Call(lambda _: HttpReply(200, self._strict), Scope.ANY)
         if parts and parts[0] != COMPATIBLE:
             return None
         if (path == "/" and method == "OPTIONS") or len(parts) == 1:
-            return Call(lambda _: HttpReply(200, self._compatible))
+            return Call(lambda _: HttpReply(200, self._compatible), Scope.ANY)
         raise not_allowed()
 
 
@@ -113,7 +113,7 @@ class InferenceDialect:
         if described is not None:
             return described
         if len(parts) == 1 and parts[0] in self._observability.routes:
-            return Call(self._observability.routes[parts[0]])
+            return self._observability.call(parts[0])
         first = self._firsts.get(parts[0])
         if first is not None and (parts[0] != "models" or parts[2:] == ["invoke"] or parts[1:] == ["predict"]):
             return first(method, path, parts, query)
@@ -126,7 +126,7 @@ class InferenceDialect:
         return error_reply(error, self._error_detail)
 
     def _ping(self, method: str, path: str, parts: list[str], query: str) -> Action:
-        return Call(self._observability.ping)
+        return Call(self._observability.ping, Scope.HEALTH)
 
     def _predictions(self, method: str, path: str, parts: list[str], query: str) -> Action:
         if len(parts) < 2:
@@ -155,7 +155,7 @@ class InferenceDialect:
         return self._named(method, name)
 
     def _named(self, method: str, name: str, with_query: bool = True) -> Action:
-        return Call(lambda _: self._describe_model(name)) if method == "OPTIONS" else Predict(name, with_query)
+        return Call(lambda _: self._describe_model(name), Scope.INFERENCE) if method == "OPTIONS" else Predict(name, with_query)
 
     def _describe_model(self, name: str) -> HttpReply:
         self._registry.get(name)

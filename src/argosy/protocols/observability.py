@@ -13,7 +13,7 @@ from argosy.dataplane.model import Counters, Model, WorkerInfo
 from argosy.dataplane.registry import Registry
 from argosy.metrics.exposition import CONTENT_TYPE, Exposition
 from argosy.metrics.instruments import ModelFigures, WorkerFigures
-from argosy.protocols.endpoint import HttpReply, HttpRequest
+from argosy.protocols.endpoint import Call, HttpReply, HttpRequest, Scope
 from argosy.protocols.json_layout import dumps
 from argosy.protocols.status import RETRY_AFTER_S, not_allowed
 
@@ -110,6 +110,10 @@ class Observability:
         self._patience_s = patience_s
         self.routes: dict[str, Callable[[HttpRequest], HttpReply]] = {"livez": self.livez, "readyz": self.readyz, "metrics": self.metrics}
         """By the only segment of their path; on every listener."""
+
+    def call(self, segment: str) -> Call:
+        """The action of one of the `routes`."""
+        return Call(self.routes[segment], Scope.SCRAPE if segment == "metrics" else Scope.HEALTH)
 
     def ping(self, request: HttpRequest) -> HttpReply | Awaitable[HttpReply]:
         """Health in Multi Model Server's words; 503 while no request should be sent here, unless the policy is `mms`.

@@ -25,6 +25,7 @@ from argosy.server.reports import Reports
 from argosy.server.sites import Sites
 from argosy.server.storage import make_repository
 from argosy.server.threads import DaemonThreads
+from argosy.server.tokens import make_tokens
 from argosy.store.manifest import read_manifest
 from argosy.supervisor.process import Reaper
 
@@ -42,7 +43,8 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     executor, threads = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="argosy-files"), DaemonThreads(_ENDPOINT_THREADS, "argosy-endpoint")
     accesses = RecordLog(logs.access, access_lines, loop.time)
     predictions = RecordLog(logs.model_metrics, prediction_lines(), loop.time)
-    sites = Sites(config, loop, registry, http, accesses)
+    tokens = make_tokens(config, registry.renew)
+    sites = Sites(config, loop, registry, http, accesses, tokens.gate if tokens else None)
     repository = make_repository(config)
     make_model = model_maker(config, predictions, surroundings(config, logs, loop, reaper), gpus.next)
     manager = Manager(registry, config, repository, read_manifest, make_model, executor, Interpreters(sys.executable, shutil.which))
@@ -52,4 +54,5 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     if not config.is_one_listener:
         management = sites.listener(dialects.management, config.management_address)
     reports = Reports(loop, logs, (accesses, predictions), host, http, config.metric_time_interval)
-    return Parts(config, logs, loop, reaper, repository, (executor, threads), registry, manager, inference, management, reports, workers, reason)
+    return Parts(
+        config, logs, loop, reaper, repository, (executor, threads), registry, manager, inference, management, reports, workers, reason, tokens)

@@ -43,7 +43,8 @@ def make_dialects(
 ) -> Dialects:
     """`resident_bytes` tells the memory of a process; endpoints run in `threads`."""
     around = Surroundings(config, registry, threads, resident_bytes)
-    access = Access(config.management_token, config.cors_allowed_origin, config.management_address.is_loopback)
+    token = None if config.uses_tokens else config.management_token  # among other tokens it is the gate that asks for it
+    access = Access(token, config.cors_allowed_origin, config.management_address.is_loopback)
     inference = InferenceDialect(registry, observability, error_detail=Detail(config.error_detail))
     management = ManagementDialect(manager, observability, access, resident_bytes)
 

@@ -13,6 +13,7 @@ from argosy.dataplane.registry import Registry
 from argosy.frontend.listener import Listener
 from argosy.logs import Logs
 from argosy.server.reports import Reports
+from argosy.server.tokens import Tokens
 from argosy.store.repository import Repository, scan_store
 from argosy.supervisor.process import Reaper
 
@@ -36,6 +37,7 @@ class Parts:
     reports: Reports
     start_workers: int
     start_workers_reason: str
+    tokens: Tokens | None
 
     @property
     def listeners(self) -> list[Listener]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
@@ -22,6 +23,7 @@ _log = logging.getLogger("argosy.server")
 _ALLOCATIONS = 20_000
 _SAME_SIGNAL_S = 1.0
 _STOP_MARGIN_S = 10.0
+_PR_SET_DUMPABLE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,7 @@ def run(config: Config, *, targets: Sequence[Target] = (), on_ready: Callable[[S
     Raises `ArgosyError` when it cannot start; then nothing is left behind.
     """
     _raise_file_limit()
+    _close_memory()
     logs = configure_logs(config)
     try:
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
@@ -78,6 +81,12 @@ def _raise_file_limit() -> None:
     if soft != hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _close_memory() -> None:
+    """Let no process of the same user read our memory, environment and descriptors: workers run code that is not ours."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 class _Signals:
@@ -122,6 +131,8 @@ async def _serve(config: Config, logs: Logs, targets: Sequence[Target], on_ready
         wanted = parts.start_targets(targets)
         parts.reaper.start()
         parts.reports.start()
+        if parts.tokens is not None:
+            parts.tokens.watch(loop)
         for note in logs.notes:
             _log.warning("%s", note)
         loading = loop.create_task(parts.manager.load_at_startup(wanted, parts.start_workers))
@@ -187,6 +198,8 @@ async def _take_apart(parts: Parts) -> None:
     for executor in parts.executors:
         executor.shutdown(wait=False, cancel_futures=True)
     parts.reports.stop()
+    if parts.tokens is not None:
+        parts.tokens.stop()
     try:
         parts.repository.close()
     except (OSError, ArgosyError) as error:

@@ -11,18 +11,22 @@ from argosy.frontend.listener import Listener
 from argosy.frontend.site import Budget, HttpCounters, Site
 from argosy.logs import RecordLog
 from argosy.protocols.endpoint import Dialect
+from argosy.protocols.tokens import Gate
 from argosy.server.tls import tls_context
 
 
 class Sites:
     """The sites of one server."""
 
-    def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, registry: Registry, http: HttpCounters, accesses: RecordLog) -> None:
+    def __init__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, registry: Registry, http: HttpCounters, accesses: RecordLog, gate: Gate | None = None
+    ) -> None:
         """Raises `ArgosyError` INVALID_CONFIG when TLS is wanted and its key or certificate cannot be used."""
         self._config = config
         self._loop = loop
         self._registry = registry
         self._http = http
+        self._gate = gate
         self._access = accesses.write if accesses.enabled else None
         self._tls = tls_context(config) if config.uses_tls else None
         self._budget = Budget(config.request_memory_bytes)
@@ -38,7 +42,8 @@ class Sites:
 
     def listener(self, dialect: Dialect, address: Address) -> Listener:
         """A listener that is not bound yet."""
-        site = Site(self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, _cors(self._config))
+        cors = _cors(self._config)
+        site = Site(self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, cors, self._gate)
         self._sites.append(site)
         return Listener(address, site, self._tls if address.scheme == "https" else None)
 

@@ -15,7 +15,7 @@ from argosy.store.tree import Limits
 def make_repository(config: Config) -> Repository:
     """The repository that the configuration describes. Takes the temporary folder; raises `ArgosyError` INVALID_CONFIG when that cannot be."""
     patterns = [pattern.pattern for pattern in config.allowed_urls]
-    guarded = config.management_address.is_loopback or config.management_token is not None
+    guarded = config.management_address.is_loopback or config.management_needs_token
     policy = AddressPolicy(patterns if patterns or not guarded else None)
     group = config.worker_group
     # a folder of its own for each such group: servers of one user share the folder, and must agree who may enter it

@@ -21,6 +21,7 @@ from argosy.frontend.site import Budget, HttpCounters, Site
 from argosy.messages import JobState, Request, Response
 from argosy.protocols.endpoint import Action, Call, Dialect, HttpReply, HttpRequest, Predict
 from argosy.protocols.status import error_reply, not_allowed, not_found
+from argosy.protocols.tokens import Gate
 from argosy.supervisor.arena import Arena
 from argosy.supervisor.spec import ModelSpec
 from argosy.testing.loop import FakeLoop
@@ -257,6 +258,7 @@ class FakeSite:
     model: FakeModel = field(default_factory=lambda: FakeModel(handler=echo))
     dialect: Dialect = field(default_factory=FakeDialect)
     cors: tuple[tuple[str, str], ...] = ()
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         self.loop = FakeLoop()
@@ -265,7 +267,7 @@ class FakeSite:
         self.registry.add(self.model)
         self.budget = Budget(self.budget_bytes)
         self.counters = HttpCounters()
-        self.site = Site(self.loop, self.dialect, self.registry, self.limits, self.budget, self.counters, self.log.write, self.cors)
+        self.site = Site(self.loop, self.dialect, self.registry, self.limits, self.budget, self.counters, self.log.write, self.cors, self.gate)
         self.listener = Listener(Address("http", "127.0.0.1", 0), self.site)
 
     def client(self, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711)) -> FakeClient:

@@ -266,3 +266,11 @@ def test_any_text_is_a_value_or_a_domain_error(tmp_path: Path, flags: Mapping[st
     """No text of a setting brings anything else to light."""
     with contextlib.suppress(ArgosyError):
         load_config(flags, {}, tmp_path)
+
+
+def test_a_secret_on_the_command_line_is_warned_about(tmp_path: Path) -> None:
+    """Everybody on the machine sees arguments; the warning does not repeat the secret, and a file or the environment gets none."""
+    found = loaded(tmp_path, "", flags={"management_token": "t0ken", "job_queue_size": "5"})
+    assert [warning for warning in found.warnings if "management_token" in warning and "every user" in warning]
+    assert "t0ken" not in "".join(found.warnings)
+    assert loaded(tmp_path, "management_token=t0ken", environ={"ARGOSY_TOKENS": "a inference sha256:" + "0" * 64}).warnings == ()

@@ -28,8 +28,8 @@ def test_every_declaration_is_complete() -> None:
     """Help is a sentence, our own settings carry their unit, words are listed where they are needed."""
     for name, (setting, default) in declarations().items():
         assert re.fullmatch(r"[A-Z`].*\.", setting.help), name
-        assert (setting.kind == "word") == bool(setting.words), name
-        assert default in setting.words or not setting.words, name
+        assert (setting.kind in ("word", "scopes")) == bool(setting.words), name
+        assert set(default if isinstance(default, tuple) else [default]) <= set(setting.words) or not setting.words, name
         if setting.ours and setting.unit == "seconds":
             assert name.endswith("_s"), name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.config import Config
+from argosy.config import Config, Confinement, User
 from argosy.server.environment import worker_environment
 from fakes.serving import spec
 
@@ -38,3 +38,21 @@ def test_defaults_give_way(tmp_path: Path) -> None:
     assert (env["OMP_NUM_THREADS"], env["PYTHONUNBUFFERED"], env["MMS_DECODE_INPUT_REQUEST"]) == ("1", "1", "true")
     env = worker_environment(spec("m"), Config(decode_input_request=False), {"OMP_NUM_THREADS": "4", "PYTHONUNBUFFERED": ""})
     assert (env["OMP_NUM_THREADS"], env["PYTHONUNBUFFERED"], env["MMS_DECODE_INPUT_REQUEST"]) == ("4", "", "false")
+
+
+def test_secrets_of_the_server_never_reach_a_worker() -> None:
+    """Neither the variables that set them, whether they count or not, nor one that the configuration refers to as a secret."""
+    config = Config(management_token="t0ken", keystore_pass="phrase")
+    environ = {
+        "ARGOSY_MANAGEMENT_TOKEN": "other", "ARGOSY_TOKENS": "lines", "MMS_KEYSTORE_PASS": "third", "TEAM_TOKEN": "t0ken", "PHRASE": "phrase",
+        "PLAIN": "value", "EMPTY": "", "DEFAULT": "changeit",
+    }  # fmt: skip
+    env = worker_environment(spec("m"), config, environ)
+    assert {name: env.get(name) for name in environ} == {**dict.fromkeys(environ), "PLAIN": "value", "EMPTY": "", "DEFAULT": "changeit"}
+
+
+def test_another_user_has_a_home_of_its_own() -> None:
+    """Nothing of the server's own user is left, so that libraries do not look for their files where they may not."""
+    confined = replace(spec("m"), confinement=Confinement(user=User(7, 8, name="worker", home="/var/worker")))
+    env = worker_environment(confined, Config(), {"HOME": "/home/server", "USER": "server", "LOGNAME": "server"})
+    assert (env["HOME"], env["USER"], env["LOGNAME"]) == ("/var/worker", "worker", "worker")
