@@ -1,0 +1,64 @@
+"""What a container of Argosy runs as process 1: the server for `serve`, or the command that it was given. Nothing stays in between."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from argosy.cli.compatible import launch, say
+
+SETTINGS = Path("/home/model-server/config.properties")
+"""The configuration that `serve` reads."""
+_SERVERS = frozenset({"multi-model-server", "mxnet-model-server"})
+_SHELL = re.compile(r"[;&|<>()$`*?#~\n\\]")
+_NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+Exec = Callable[[str, Sequence[str], Mapping[str, str]], None]
+
+
+def main() -> None:
+    """The command `argosy-entrypoint`; ends with the status of what it ran, unless it becomes that."""
+    sys.exit(run(sys.argv[1:], os.environ, Path.cwd(), os.execvpe))
+
+
+def words(argv: Sequence[str]) -> list[str]:
+    """The command in words. One argument with blanks is a line: split, or left to a shell if it uses what only a shell knows.
+
+    Without any argument it is `serve`.
+    """
+    if len(argv) != 1 or not re.search(r"\s", argv[0]):
+        return list(argv) or ["serve"]
+    if _SHELL.search(argv[0]):
+        return ["/bin/sh", "-c", argv[0]]
+    try:
+        return shlex.split(argv[0]) or ["serve"]
+    except ValueError:
+        return ["/bin/sh", "-c", argv[0]]
+
+
+def server_options(command: Sequence[str]) -> list[str] | None:
+    """The options of `multi-model-server` if the command starts a server, which then stays in the foreground; None for another command."""
+    if command[0] == "serve":
+        return ["--start", "--foreground", "--mms-config", str(SETTINGS), *command[1:]]
+    if command[0].rpartition("/")[2] in _SERVERS:
+        return [*command[1:], "--foreground"]
+    return None
+
+
+def run(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, become: Exec) -> int:
+    """Become the server or the command; the exit status if that cannot be: 127 for a command that does not exist, 126 for one that is no program."""
+    command = words(argv)
+    options = server_options(command)
+    if options is not None:
+        return launch(options, environ, cwd)
+    try:
+        become(command[0], command, environ)
+    except FileNotFoundError:
+        say(f"There is no command {command[0]} in this image; `serve` starts the model server.")
+        return _NOT_FOUND
+    except OSError as error:
+        say(f"{command[0]} cannot be run: {error.strerror}")
+    return _NOT_EXECUTABLE
