@@ -16,7 +16,7 @@ SETTINGS = Path("/home/model-server/config.properties")
 _SERVERS = frozenset({"multi-model-server", "mxnet-model-server"})
 _SHELL = re.compile(r"[;&|<>()$`*?#~\n\\]")
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
-Exec = Callable[[str, Sequence[str], Mapping[str, str]], None]
+Exec = Callable[[str, list[str], Mapping[str, str]], object]
 
 
 def main() -> None:

@@ -29,16 +29,14 @@ class Component:
 def python_components(distributions: Iterable[metadata.Distribution]) -> Iterator[Component]:
     """The installed distributions of an interpreter; those without a name or version, which a broken installation leaves, are passed over."""
     for distribution in distributions:
-        name, version = distribution.metadata["Name"], distribution.metadata["Version"]
+        fields = distribution.metadata.json
+        name, version = (str(fields.get(key, "")) for key in ("name", "version"))
         if name and version:
             canonical = re.sub(r"[-_.]+", "-", name).lower()
-            yield Component(f"pkg:pypi/{canonical}@{quote(version)}", name, version, _license(distribution.metadata))
-
-
-def _license(fields: Mapping[str, str]) -> str:
-    """The expression of newer metadata, or an old free text if it is one word; longer ones are whole licences."""
-    text = (fields.get("License-Expression") or fields.get("License") or "").strip()
-    return text if fields.get("License-Expression") or _SPDX.fullmatch(text) else ""
+            expression, text = (str(fields.get(key, "")) for key in ("license_expression", "license"))
+            # an older text of several words is a whole licence
+            license = expression or (text if _SPDX.fullmatch(text) else "")
+            yield Component(f"pkg:pypi/{canonical}@{quote(version)}", name, version, license)
 
 
 def debian_components(listing: str, distribution: str) -> Iterator[Component]:
