@@ -145,8 +145,8 @@ class EndpointContainer:
                         found.add(int(entry.name))
         return found
 
-    def arenas(self) -> int:
-        """How many memory files for bodies the server holds, open or mapped."""
+    def memory_files(self) -> int:
+        """How many memory files the server has mapped: one for each model's bodies, one for each worker."""
         maps = Path(f"/proc/{self.process.pid}/maps").read_text()
         return len(set(re.findall(r"memfd:(argosy-\S*)", maps)))
 

@@ -310,10 +310,24 @@ def test_module_beside_the_workers_own_is_the_models(folder: Path) -> None:
         assert worker.ask(job_record(1))[0].body == b"model loopmodel link"
 
 
+def score(pid: int | str) -> int:
+    """How much the kernel prefers a process when memory runs out."""
+    return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
+
+
 def test_oom_killer_prefers_the_worker(worker: WorkerProcess) -> None:
     """When memory runs out the server survives."""
-    own = int(Path("/proc/self/oom_score_adj").read_text())
-    assert int(Path(f"/proc/{worker.process.pid}/oom_score_adj").read_text()) >= min(1000, own + 500)
+    assert score(worker.process.pid) >= min(1000, score("self") + 500)
+
+
+def test_oom_killer_prefers_a_worker_that_loads(folder: Path) -> None:
+    """To those that serve: nobody relies on it yet."""
+    (folder / "tells.py").write_text(
+        "SCORE = open('/proc/self/oom_score_adj').read()\ndef handle(data, context):\n    return [SCORE] * len(data or [])\n")
+    with WorkerProcess(folder) as worker:
+        assert worker.load(folder, "tells")["ok"]
+        while_loading = int(bytes(worker.ask(job_record(1))[0].body))
+        assert (while_loading, score(worker.process.pid)) == (min(1000, score("self") + 900), min(1000, score("self") + 500))
 
 
 @pytest.mark.parametrize("arguments", [[], ["--fd", "1"], ["--fd", "x", "--page-fd", "1"], ["--fd", "1", "--page-fd", "1", "--other", "2"]])

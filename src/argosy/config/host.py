@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import math
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -62,6 +63,23 @@ def _entry(path: Path, name: str) -> int | None:
         if word == name and number.isdigit():
             return int(number)
     return None
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that processes may still take: what the machine has available, or less where a cgroup's limit comes first. Never fails."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found = re.search(r"^MemAvailable:\s*(\d+) kB", _read(root / "proc/meminfo"), re.MULTILINE)
+    free = [room for group in _cgroup_folders(root) for room in _room(group)]
+    return max(0, min([int(found[1]) * 1024 if found else total, *free]))
+
+
+def _room(group: Path) -> Iterator[int]:
+    """What a cgroup, v2 or v1, lets its processes take yet. Cached files do not count: they give way."""
+    for limit, used, prefix in (("memory.max", "memory.current", ""), ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")):
+        texts = _read(group / limit), _read(group / used)
+        if texts[0].isdigit() and texts[1].isdigit():
+            cached = (_entry(group / "memory.stat", f"{prefix}{name}") or 0 for name in ("inactive_file", "active_file"))
+            yield int(texts[0]) - int(texts[1]) + sum(cached)
 
 
 def count_gpus(run: Runner, open_library: OpenLibrary) -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from argosy.config import Config, Target
+from argosy.control.memory import Memory
 from argosy.control.registration import Interpreters, RegisterRequest, check_request, make_spec
 from argosy.control.startup import Startup
 from argosy.dataplane.model import Model
@@ -108,7 +109,9 @@ class Manager:
         make_model: Callable[[ModelSpec], Model],
         executor: Executor,
         interpreters: Interpreters,
+        memory: Memory | None = None,
     ) -> None:
+        """With `memory`, registrations that wait for their workers are refused when their models do not fit into it."""
         self.registry = registry
         self.startup = Startup()
         self._config = config
@@ -117,6 +120,7 @@ class Manager:
         self._make_model = make_model
         self._executor = executor
         self._interpreters = interpreters
+        self._memory = memory
         self._entries: dict[str, _Entry] = {}
         self._reserved: set[str] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -134,7 +138,7 @@ class Manager:
         LOAD_FAILED or OUT_OF_MEMORY whose cause is what the handler said.
         """
         check_request(request)
-        wanted = self._config.default_workers_per_model if request.initial_workers is None else request.initial_workers
+        wanted = self._default_workers if request.initial_workers is None else request.initial_workers
         self._check_workers(wanted)
         entry = await self._register_files(request)
         name = entry.model.spec.name
@@ -144,7 +148,7 @@ class Manager:
             self._spawn(self._start(entry, wanted, wanted))
             return Registered(name, Outcome.STARTING)
         try:
-            await _scaled(entry.model, wanted, wanted)
+            await self._load_at_once(entry, wanted)
         except BaseException:
             # also when cancelled: the task goes on when this call is gone
             await asyncio.shield(self._spawn(self._dismantle(entry, 0.0)))
@@ -245,6 +249,20 @@ class Manager:
         finally:
             self._reserved.discard(name)
         return await self._add_or_release(request, opened)
+
+    @property
+    def _default_workers(self) -> int:
+        """Workers of registrations that do not say."""
+        return max(self._config.default_workers_per_model, 1 if self._config.multi_model else 0)
+
+    async def _load_at_once(self, entry: _Entry, workers: int) -> None:
+        if self._memory is None:
+            await _scaled(entry.model, workers, workers)
+            return
+        spec = entry.model.spec
+        need = await self._run(self._memory.measure, spec.directory, 1 if spec.preload else workers)
+        with self._memory.reserved(spec.name, need):
+            await _scaled(entry.model, workers, workers)
 
     async def _load_target(self, target: Target, opening: asyncio.Task[_Opened], workers: int) -> None:
         request = RegisterRequest(target.url_or_path, name=target.name, handler=target.handler)

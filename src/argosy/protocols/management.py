@@ -148,7 +148,8 @@ class ManagementDialect:
 
     def _list(self, request: HttpRequest) -> HttpReply:
         values = query_values(request.query)
-        page = self._manager.list(_integer(values, "limit", 100), _integer(values, "next_page_token", 0))
+        first = _integer(values, "next_page_token", _integer(values, "nextPageToken", 0))
+        page = self._manager.list(_integer(values, "limit", 100), first)
         token = {} if page.next_offset is None else {"nextPageToken": str(page.next_offset)}
         models = [{"modelName": model.spec.name, "modelUrl": model.spec.url} for model in page.models]
         return HttpReply(200, dumps({**token, "models": models}))

@@ -8,8 +8,9 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from argosy.config import Config, default_start_workers, open_library, read_host, run_program, usable_gpus
+from argosy.config import Config, default_start_workers, free_memory, open_library, read_host, run_program, usable_gpus
 from argosy.control.manager import Manager
+from argosy.control.memory import Memory
 from argosy.control.registration import Interpreters
 from argosy.dataplane.registry import Registry
 from argosy.frontend.head import access_lines
@@ -47,7 +48,8 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     sites = Sites(config, loop, registry, http, accesses, tokens.gate if tokens else None)
     repository = make_repository(config)
     make_model = model_maker(config, predictions, surroundings(config, logs, loop, reaper), gpus.next)
-    manager = Manager(registry, config, repository, read_manifest, make_model, executor, Interpreters(sys.executable, shutil.which))
+    memory = Memory(config.load_memory_factor, free_memory) if config.multi_model else None
+    manager = Manager(registry, config, repository, read_manifest, make_model, executor, Interpreters(sys.executable, shutil.which), memory)
     observability = make_observability(config, registry, manager, host, http, lambda: sites.are_draining)
     dialects = make_dialects(config, registry, manager, observability, endpoints, threads, host.resident_bytes)
     inference = management = sites.listener(dialects.inference, config.inference_address)

@@ -138,4 +138,5 @@ def _template(spec: ModelSpec, around: Surroundings, arena: Arena | None) -> Tem
         spec.startup_timeout_s,
         spec.stop_timeout_s,
         spec.fork_timeout_s,
+        around.was_for_memory,
     )

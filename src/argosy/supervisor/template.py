@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import socket
 import struct
 from collections.abc import Callable, Iterable
@@ -41,8 +42,10 @@ class Template:
         startup_timeout_s: float,
         stop_timeout_s: float,
         fork_timeout_s: float,
+        was_for_memory: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame."""
+        """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame; `was_for_memory` is that of `Surroundings`."""
+        self._was_for_memory = was_for_memory
         self._startup_timeout_s = startup_timeout_s
         self._stop_timeout_s = stop_timeout_s
         self._fork_timeout_s = fork_timeout_s
@@ -190,7 +193,7 @@ class Template:
     def _exited(self, status: Exit) -> None:
         if self._channel is not None:
             self._channel.drain()
-        error = self._error or ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloads the model {status}")
+        error = self._error or self._death(status)
         self._put_away()
         closed_at, self._closed_at = self._closed_at, None
         self._refuse([number for number in self._waiting if closed_at is None or number <= closed_at], error)
@@ -198,6 +201,12 @@ class Template:
             self._begin_again()
         if self._process is None:
             self.gone.set()
+
+    def _death(self, status: Exit) -> ArgosyError:
+        """Why the process ended by itself."""
+        if status.signal == signal.SIGKILL and self._closed_at is None and self._was_for_memory():
+            return ArgosyError(ErrorCode.OUT_OF_MEMORY, "the process that preloads the model was killed by the system: memory had run out")
+        return ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloads the model {status}")
 
     def _refuse(self, numbers: Iterable[int], error: ArgosyError) -> None:
         for number in numbers:

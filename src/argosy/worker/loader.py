@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import inspect
 import os
@@ -18,6 +19,9 @@ from argosy.worker.tracebacks import one_line, place, text
 
 ONE_CLASS = "Expected only one class in custom service code or a function entry point"
 NO_MEMORY = "System out of memory"
+_NO_MEMORY_WORDS = ("std::bad_alloc", "can't allocate memory", "annot allocate memory", "out of memory", "RESOURCE_EXHAUSTED")
+"""How frameworks say it in exceptions of other classes."""
+_MOST_CAUSES = 16
 
 
 class LoadFailed(ArgosyError):
@@ -56,10 +60,23 @@ def load(handler: str, context: Context, swallow_initialize_errors: bool = False
         return _find(module, name, context, swallow_initialize_errors)
     except ArgosyError as error:
         raise error if isinstance(error, LoadFailed) else LoadFailed(error.code, error.message, detail=error.detail) from error
-    except MemoryError as error:
-        raise LoadFailed(ErrorCode.OUT_OF_MEMORY, NO_MEMORY, detail=text(error)) from error
     except Exception as error:  # the boundary to the model's code: whatever it raises is a failed load
+        if is_out_of_memory(error):
+            raise LoadFailed(ErrorCode.OUT_OF_MEMORY, NO_MEMORY, detail=text(error)) from error
         raise _explain(error, handler, name, str(context.system_properties["model_dir"])) from error
+
+
+def is_out_of_memory(error: Optional[BaseException]) -> bool:
+    """Whether an exception, or one behind it, says that there was not enough memory: Python's, the system's or that of a framework."""
+    for _ in range(_MOST_CAUSES):
+        if error is None:
+            return False
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or getattr(error, "errno", None) == errno.ENOMEM:
+            return True
+        if isinstance(error, (RuntimeError, ImportError)) and any(words in str(error) for words in _NO_MEMORY_WORDS):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _import(name: HandlerName, model_dir: str) -> ModuleType:

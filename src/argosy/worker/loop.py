@@ -10,7 +10,7 @@ import gc
 import json
 import os
 import time
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
 from argosy import wire
 from argosy.errors import ErrorCode
@@ -63,8 +63,12 @@ def read_order(data: wire.Buffer) -> LoadOrder:
 class Worker:
     """One worker process, without the process: what it does with the frames of a link."""
 
-    def __init__(self, link: Link, arena: Optional[memoryview] = None, running: Optional[Running] = None) -> None:
+    def __init__(
+        self, link: Link, arena: Optional[memoryview] = None, running: Optional[Running] = None, on_loaded: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_loaded` is called when the model is loaded, before the server is told."""
         self._link = link
+        self._on_loaded = on_loaded
         self._running = running or Running()
         self._arena = arena
         self._entry: Optional[Entry] = None
@@ -152,6 +156,7 @@ class Worker:
         # what the model consists of stays: the collector need not look at it again and again, which takes long for large models
         gc.collect()
         gc.freeze()
+        self._on_loaded()
         self._tell(self._report)
         if load_metrics.store:
             self._link.send(wire.METRIC, meters.lines(load_metrics))

@@ -9,11 +9,14 @@ import os
 import select
 import signal
 import sys
+from typing import Callable
 
 from argosy.worker.output import Output, Running
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE_ADJ = 500
+_LOADING_SCORE_ADJ = 900
+"""A worker that loads goes before one that serves, however small it is yet: who asked for it is told and can make room."""
 _SERVER_GONE = 0
 
 
@@ -29,12 +32,20 @@ def die_with_parent(fd: int) -> None:
         os._exit(_SERVER_GONE)
 
 
-def offer_to_oom_killer() -> None:
-    """Make the kernel prefer this process to the server when memory runs out, where it lets us."""
-    with contextlib.suppress(OSError, ValueError), open("/proc/self/oom_score_adj", "r+") as file:  # not Linux, or not allowed
-        score = int(file.read())
-        file.seek(0)
-        file.write(str(min(1000, score + _OOM_SCORE_ADJ)))
+def offer_to_oom_killer() -> Callable[[], None]:
+    """Make the kernel prefer this process to the server when memory runs out, where it lets us, and to other workers until the result is called."""
+    try:
+        with open("/proc/self/oom_score_adj") as file:
+            score = int(file.read())
+    except (OSError, ValueError):  # not Linux
+        return lambda: None
+    _set_score(min(1000, score + _LOADING_SCORE_ADJ))
+    return lambda: _set_score(min(1000, score + _OOM_SCORE_ADJ))
+
+
+def _set_score(score: int) -> None:
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # not allowed
+        file.write(str(score))
 
 
 def set_signals() -> None:

@@ -41,7 +41,7 @@ def main(argv: List[str]) -> int:
         return USAGE
     process.set_signals()
     process.die_with_parent(options["--fd"])
-    process.offer_to_oom_killer()
+    loaded = process.offer_to_oom_killer()
     running = Running()
     output = process.set_output(running)
     compat.install()
@@ -51,7 +51,7 @@ def main(argv: List[str]) -> int:
     page = mmap.mmap(options["--page-fd"], wire.PAGE_SIZE + wire.OUTBOX_SIZE)
     link = Link(socket.socket(fileno=options["--fd"]), memoryview(page))
     os.register_at_fork(after_in_child=link.abandon)
-    worker = Worker(link, _map_arena(options), running)
+    worker = Worker(link, _map_arena(options), running, loaded)
     if "--fork-fd" in options:
         return worker.preload() or forks.serve(worker, socket.socket(fileno=options["--fork-fd"]), output)
     status = worker.run()

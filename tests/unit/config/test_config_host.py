@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from argosy.config import Config, Host, default_start_workers, oom_kills, read_host, usable_gpus
+from argosy.config import Config, Host, default_start_workers, free_memory, oom_kills, read_host, usable_gpus
 from argosy.config.host import connection_limit, count_gpus, listed_gpus, open_library, request_memory, run_program
 
 HOST = Host(4, "4 may be used", 8 * 1024**3, 1024)
@@ -216,3 +216,25 @@ def test_oom_kills(tmp_path: Path, files: dict[str, str], kills: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert oom_kills(tmp_path) == kills
+
+
+GIB = 1024**3
+
+
+@pytest.mark.parametrize(("files", "expected"), [
+    ({}, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
+    ({"proc__meminfo": "MemTotal: 9 kB\nMemAvailable:    2048 kB\n"}, 2 * 1024**2),
+    ({"proc__meminfo": "MemAvailable: 9999999 kB\n", "sys__fs__cgroup__a__b__memory.max": str(GIB), "sys__fs__cgroup__a__b__memory.current": "1000"},
+     GIB - 1000),
+    ({"sys__fs__cgroup__a__memory.max": "3000", "sys__fs__cgroup__a__memory.current": "2900",
+      "sys__fs__cgroup__a__memory.stat": "anon 5\ninactive_file 300\nactive_file 20\n"}, 420),
+    ({"sys__fs__cgroup__a__memory.max": "3000", "sys__fs__cgroup__a__memory.current": "4000"}, 0),
+    ({"sys__fs__cgroup__a__memory.max": "3000"}, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")),
+    ({"proc__self__cgroup": "4:memory:/x\n", "sys__fs__cgroup__memory__x__memory.limit_in_bytes": "5000",
+      "sys__fs__cgroup__memory__x__memory.usage_in_bytes": "4500",
+      "sys__fs__cgroup__memory__x__memory.stat": "inactive_file 1\ntotal_inactive_file 7\n"},
+     507),
+])
+def test_memory_that_is_left(tmp_path: Path, files: dict[str, str], expected: int) -> None:
+    """What the machine has available, or less where a group's limit comes first; cached files give way, and what nobody tells limits nothing."""
+    assert free_memory(write(tmp_path, **files)) == expected

@@ -11,6 +11,7 @@ import pytest
 
 from argosy.config import Config, Target
 from argosy.control.manager import MAX_DRAIN_S, Manager, Outcome
+from argosy.control.memory import WORKER_BYTES, Memory
 from argosy.control.registration import Interpreters, RegisterRequest
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
@@ -28,8 +29,9 @@ class World:
         self.store = FakeStore({f"{name}.mar": manifest(name) for name in "abc"})
         self.models: list[FakeModel] = []
         self.prepare = prepare
-        interpreters = Interpreters("/usr/bin/python", lambda program: f"/usr/bin/{program}")
-        self.manager = Manager(Registry(), config, self.store, self.store.read_manifest, self.make, executor, interpreters)
+        self.executor = executor
+        self.interpreters = Interpreters("/usr/bin/python", lambda program: f"/usr/bin/{program}")
+        self.manager = Manager(Registry(), config, self.store, self.store.read_manifest, self.make, executor, self.interpreters)
 
     def make(self, spec: ModelSpec) -> FakeModel:
         model = FakeModel(spec)
@@ -127,6 +129,33 @@ def test_failed_load_leaves_no_trace(code: ErrorCode) -> None:
         assert not world.names
         assert world.models[0].closed_with == [0.0]
         assert world.store.locations[0].released == 1
+
+    run(story, prepare=prepare)
+
+
+def test_a_model_that_does_not_fit_leaves_no_trace() -> None:
+    """Refused before a worker starts while another one loads into the memory that is left; what a finished one took is no longer promised."""
+    gate, made = asyncio.Event(), asyncio.Event()
+
+    def prepare(model: FakeModel) -> None:
+        model.gate = gate
+        made.set()
+
+    async def story(world: World) -> None:
+        memory = Memory(1.0, lambda: int(1.5 * WORKER_BYTES))
+        store = world.store
+        world.manager = manager = Manager(
+            Registry(), Config(multi_model=True), store, store.read_manifest, world.make, world.executor, world.interpreters, memory)
+        first = asyncio.create_task(manager.register(RegisterRequest("a.mar")))
+        await made.wait()
+        await world.models[0].entered.wait()
+        assert await world.failure(manager.register(RegisterRequest("b.mar"))) is ErrorCode.OUT_OF_MEMORY
+        assert world.names == ["a"]
+        assert (world.models[1].min_workers, world.models[1].closed_with) == (0, [0.0])
+        assert [location.released for location in store.locations] == [0, 1]
+        gate.set()
+        assert (await first).outcome is Outcome.STARTED
+        assert (await manager.register(RegisterRequest("b.mar"))).outcome is Outcome.STARTED
 
     run(story, prepare=prepare)
 

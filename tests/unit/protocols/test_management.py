@@ -189,6 +189,7 @@ def test_list_pages(server: Server) -> None:
     assert server.ask("GET", "/models?limit=1") == (200, {"nextPageToken": "1", "models": [odd]})
     assert list(server.ask("GET", "/models?limit=1")[1]) == ["nextPageToken", "models"]
     assert server.ask("GET", "/models?limit=1&next_page_token=1") == (200, {"nextPageToken": "2", "models": [okay]})
+    assert server.ask("GET", "/models?limit=1&nextPageToken=1") == (200, {"nextPageToken": "2", "models": [okay]})
     assert server.ask("GET", "/models?next_page_token=99999999999") == (200, {"models": [odd, okay]})
 
 

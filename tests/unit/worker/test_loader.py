@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from argosy.errors import ErrorCode
 from argosy.testing.worker import Outcome, job_record, jobs_frame, load_frame, run_worker
-from argosy.worker.loader import LoadFailed, parse_handler
+from argosy.worker.loader import LoadFailed, is_out_of_memory, parse_handler
 
 WriteModel = Callable[..., Path]
 
@@ -164,3 +165,28 @@ def test_system_exit_while_loading_ends_the_process(model: WriteModel) -> None:
     """It is not an error of ours to catch."""
     with pytest.raises(SystemExit):
         run_worker(load_frame(model("raise SystemExit(5)"), "svc"))
+
+
+class OutOfMemoryError(RuntimeError):
+    """Called as frameworks call theirs."""
+
+
+@pytest.mark.parametrize(("error", "expected"), [
+    (MemoryError(), True), (OSError(errno.ENOMEM, "no"), True), (OutOfMemoryError("x"), True), (RuntimeError("std::bad_alloc"), True),
+    (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"), True),
+    (ImportError("libx.so: failed to map segment from shared object: Cannot allocate memory"), True),
+    (RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"), True),
+    (OSError(errno.ENOENT, "no"), False), (ValueError("out of memory"), False), (RuntimeError("shape"), False), (None, False),
+])
+def test_what_says_that_memory_was_short(error: BaseException | None, expected: bool) -> None:
+    """Exceptions of Python, of the system and of frameworks, and only they."""
+    assert is_out_of_memory(error) is expected
+
+
+def test_a_cause_counts() -> None:
+    """Toolkits wrap what they catch; a circle of causes ends."""
+    outer, middle = ValueError("weights"), ValueError("layer")
+    outer.__cause__, middle.__context__ = middle, MemoryError()
+    assert is_out_of_memory(outer)
+    middle.__context__ = outer
+    assert not is_out_of_memory(outer)
