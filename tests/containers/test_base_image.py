@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -61,12 +62,18 @@ def bare(source: Path, store: Path) -> dict[str, str]:
     return {"MMS_DEFAULT_SERVICE_HANDLER": "service:handle"}
 
 
+def bare_flat(source: Path, store: Path) -> dict[str, str]:
+    """Files at the top without a manifest, for the default handler."""
+    (store / "service.py").write_text(OBEDIENT)
+    return {"SAGEMAKER_HANDLER": "service:handle"}
+
+
 def children(pid: int) -> list[int]:
     """The processes that this one started and has not reaped."""
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-@pytest.mark.parametrize("layout", [nested, flat, packed, bare])
+@pytest.mark.parametrize("layout", [nested, flat, packed, bare, bare_flat])
 def test_layouts(start: Start, store: Store, tmp_path: Path, layout: Layout) -> None:
     """Each is found, and is the endpoint's only model; nothing is written to the read-only folder."""
     source = tmp_path / "source"
@@ -104,10 +111,24 @@ def test_several_models(start: Start, store: Store) -> None:
 
 
 def test_no_model(start: Start) -> None:
-    """The server waits for registrations."""
+    """A container without a model ends at once and says where it looked."""
     container = start("serve")
+    assert container.process.wait(60) == 1
+    assert "there is no model in /opt/ml/model" in container.output
+
+
+def test_models_that_come_later(start: Start, store: Store) -> None:
+    """A multi-model container waits for them, and takes orders where it takes requests: at the port that the platform chose."""
+    store.add("m")
+    with socket.create_server(("127.0.0.1", 0)) as chosen:
+        port = chosen.getsockname()[1]
+    env = {"SAGEMAKER_MULTI_MODEL": "true", "SAGEMAKER_BIND_TO_PORT": str(port), "SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+    container = start("serve", volumes={store.folder / "m": "/opt/ml/models/a1b2/model"}, env=env)
     container.wait_until_healthy()
-    assert container.ask("POST", "/predictions/m", "echo:1").status == 404
+    assert container.ports == (port, port)
+    order = json.dumps({"model_name": "a1b2", "url": "/opt/ml/models/a1b2/model"})
+    assert container.ask("POST", "/models", order, "application/json").status == 200, container.output
+    assert container.ask("POST", "/models/a1b2/invoke", "echo:hi").body == b"hi"
 
 
 def test_process_1(start: Start, store: Store) -> None:
@@ -116,7 +137,7 @@ def test_process_1(start: Start, store: Store) -> None:
     container = start("serve", env={"MMS_DEFAULT_WORKERS_PER_MODEL": "1"})
     container.wait_until_healthy()
     server = container.pid
-    assert CLASS_NAME in Path(f"/proc/{server}/cmdline").read_bytes().split(b"\0")
+    assert Path(f"/proc/{server}/cmdline").read_bytes().split(b"\0")[1:] == [b"/usr/local/bin/argosy-entrypoint", b"serve", b""]
     assert "NSpid" in (status := Path(f"/proc/{server}/status").read_text())
     assert next(line for line in status.splitlines() if line.startswith("NSpid")).split()[-1] == "1"
     before = children(server)

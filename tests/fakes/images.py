@@ -22,7 +22,7 @@ BASE = "localhost/argosy:base-cpu"
 STORE = "/opt/ml/model"
 _FOLDER = os.environ.get("ARGOSY_IMAGES", "")
 _NUMBERS = itertools.count(1)
-_SERVING = re.compile(r"Serving predictions on http://127\.0\.0\.1:(\d+), management on http://127\.0\.0\.1:(\d+)")
+_SERVING = re.compile(r"Serving predictions on http://[\d.]+:(\d+), management on http://[\d.]+:(\d+)")
 
 
 def why_not() -> str:
@@ -119,13 +119,16 @@ def running(
     env: Mapping[str, str] | None = None,
     options: Sequence[str] = (),
 ) -> Iterator[Running]:
-    """A container of the image, removed at the end whatever happens. `folder` takes its output, `volumes` are mounted read-only."""
+    """A container of the image, removed at the end whatever happens. `folder` takes its output, `volumes` are mounted read-only.
+
+    The system chooses its ports, unless `env` has `SAGEMAKER_BIND_TO_PORT`.
+    """
     name = f"argosy-test-{os.getpid()}-{next(_NUMBERS)}"
     ports = {"MMS_INFERENCE_ADDRESS": "http://127.0.0.1:0", "MMS_MANAGEMENT_ADDRESS": "http://127.0.0.1:0"}
     argv = ["podman", "run", "--rm", "--name", name, *options]
     for host, inside in (volumes or {}).items():
         argv += ["--volume", f"{host}:{inside}:ro"]
-    for variable, value in {**ports, **(env or {})}.items():
+    for variable, value in {**({} if "SAGEMAKER_BIND_TO_PORT" in (env or {}) else ports), **(env or {})}.items():
         argv += ["--env", f"{variable}={value}"]
     output = folder / f"{name}.log"
     with output.open("wb") as out:

@@ -11,17 +11,24 @@ from pathlib import Path
 
 from argosy.cli.compatible import launch, say
 
-SETTINGS = Path("/home/model-server/config.properties")
-"""The configuration that `serve` reads."""
 _SERVERS = frozenset({"multi-model-server", "mxnet-model-server"})
 _SHELL = re.compile(r"[;&|<>()$`*?#~\n\\]")
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
+Serve = Callable[[Sequence[str]], int]
 Exec = Callable[[str, list[str], Mapping[str, str]], object]
 
 
 def main() -> None:
     """The command `argosy-entrypoint`; ends with the status of what it ran, unless it becomes that."""
-    sys.exit(run(sys.argv[1:], os.environ, Path.cwd(), os.execvpe))
+    sys.exit(run(sys.argv[1:], os.environ, Path.cwd(), serve, os.execvpe))
+
+
+def serve(options: Sequence[str]) -> int:
+    """`argosy serve` in this process, which ends with its status."""
+    from argosy.cli.serve import serve_command
+
+    status = serve_command.main(list(options), prog_name="serve", standalone_mode=True)
+    return status if isinstance(status, int) else 0
 
 
 def words(argv: Sequence[str]) -> list[str]:
@@ -39,21 +46,16 @@ def words(argv: Sequence[str]) -> list[str]:
         return ["/bin/sh", "-c", argv[0]]
 
 
-def server_options(command: Sequence[str]) -> list[str] | None:
-    """The options of `multi-model-server` if the command starts a server, which then stays in the foreground; None for another command."""
-    if command[0] == "serve":
-        return ["--start", "--foreground", "--mms-config", str(SETTINGS), *command[1:]]
-    if command[0].rpartition("/")[2] in _SERVERS:
-        return [*command[1:], "--foreground"]
-    return None
+def run(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, serve: Serve, become: Exec) -> int:
+    """Be the server or become the command; the exit status: 127 for a command that does not exist, 126 for one that is no program.
 
-
-def run(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, become: Exec) -> int:
-    """Become the server or the command; the exit status if that cannot be: 127 for a command that does not exist, 126 for one that is no program."""
+    `serve` gets its options. `multi-model-server` stays in the foreground.
+    """
     command = words(argv)
-    options = server_options(command)
-    if options is not None:
-        return launch(options, environ, cwd)
+    if command[0] == "serve":
+        return serve(command[1:])
+    if command[0].rpartition("/")[2] in _SERVERS:
+        return launch([*command[1:], "--foreground"], environ, cwd)
     try:
         become(command[0], command, environ)
     except FileNotFoundError:
