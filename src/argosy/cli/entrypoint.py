@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from argosy.cli.compatible import launch, say
 
@@ -23,12 +24,11 @@ def main() -> None:
     sys.exit(run(sys.argv[1:], os.environ, Path.cwd(), serve, os.execvpe))
 
 
-def serve(options: Sequence[str]) -> int:
+def serve(options: Sequence[str]) -> NoReturn:
     """`argosy serve` in this process, which ends with its status."""
     from argosy.cli.serve import serve_command
 
-    status = serve_command.main(list(options), prog_name="serve", standalone_mode=True)
-    return status if isinstance(status, int) else 0
+    serve_command.main(list(options), prog_name="serve")
 
 
 def words(argv: Sequence[str]) -> list[str]:
