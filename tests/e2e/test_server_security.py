@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import socket
+import ssl
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from argosy.cli.main import main
-from argosy.config import Config
+from argosy.config import Config, load_config
+from argosy.errors import ArgosyError
+from argosy.server.tls import tls_context
 from argosy.testing.server import wait_for
+from fakes.certificates import authority, identity
 from fakes.live_server import LiveServer, live_server
 
 SPY = """
@@ -112,6 +117,53 @@ def test_workers_learn_no_secret_of_the_server(tmp_path: Path, monkeypatch: pyte
         if os.geteuid():  # root may read everything; its workers get another user
             assert server.ask("POST", "/predictions/m", b"environ", BINARY)[1] == b"Permission denied"
         assert "t0p-secret" not in server.log.read_text()
+
+
+def shown(server: Path, certificate: tuple[Path, Path] | None) -> ssl.SSLContext:
+    """A client that believes the server and shows a certificate."""
+    context = ssl.create_default_context(cafile=server)
+    if certificate is not None:
+        context.load_cert_chain(*certificate)
+    return context
+
+
+def status_over(server: LiveServer, tls: ssl.SSLContext) -> int:
+    """The status of a reply; 0 when the connection is refused."""
+    try:
+        return server.ask("GET", "/ping", tls=tls)[0]
+    except (ssl.SSLError, ConnectionError, http.client.HTTPException):
+        return 0
+
+
+@pytest.mark.parametrize(("wanted", "without"), [("required", 0), ("optional", 200)])
+def test_clients_with_certificates(tmp_path: Path, wanted: str, without: int) -> None:
+    """Those of the authority are served and named in the access log, those of others or expired never; without one it depends."""
+    own, ours, theirs = identity(tmp_path), authority(tmp_path), authority(tmp_path, "other")
+    settings = {
+        "inference_address": "https://127.0.0.1:0", "private_key_file": own.key, "certificate_file": own.certificate,
+        "client_ca_file": ours.certificate, "client_certificates": wanted, "log_location": tmp_path / "logs",
+    }  # fmt: skip
+    with live_server(tmp_path, SPY, settings) as server:
+        forged = 'eve] "GET /ping\n2026-01-01 root'
+        known, foreign = (ours.client(tmp_path, "alice"), ours.client(tmp_path, forged)), theirs.client(tmp_path, "alice")
+        clients = [*known, foreign, ours.client(tmp_path, "late", days=-1), None]
+        assert [status_over(server, shown(own.certificate, client)) for client in clients] == [200, 200, 0, 0, without]
+    access = (tmp_path / "logs" / "access_log.log").read_text()
+    assert '[alice] "GET /ping HTTP/1.1" 200' in access
+    assert """[eve) 'GET /ping\\n2026-01-01 root] "GET /ping HTTP/1.1" 200""" in access
+    assert "late" not in access
+    assert len(access.splitlines()) == (2 if wanted == "required" else 3)
+
+
+def test_settings_of_client_certificates_that_cannot_be(tmp_path: Path) -> None:
+    """A file that is none, and asking clients of a listener that speaks no TLS, stop the start with their reason."""
+    own = identity(tmp_path)
+    (tmp_path / "empty.pem").write_text("")
+    config = Config(private_key_file=own.key, certificate_file=own.certificate, client_ca_file=tmp_path / "empty.pem")
+    with pytest.raises(ArgosyError, match=r"client_ca_file .*empty\.pem cannot be used"):
+        tls_context(config)
+    with pytest.raises(ArgosyError, match="needs a listener that speaks https"):
+        load_config({"client_ca_file": "ca.pem"}, {}, tmp_path)
 
 
 def test_management_is_on_loopback_unless_told(tmp_path: Path) -> None:

@@ -43,3 +43,42 @@ def identity(folder: Path, *, is_rsa: bool = False, password: str = "changeit", 
     made.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     made.keystore.write_bytes(pkcs12.serialize_key_and_certificates(b"1", key, certificate, None, secret))
     return made
+
+
+@dataclass(frozen=True)
+class Authority:
+    """Signs certificates of clients."""
+
+    key: ec.EllipticCurvePrivateKey
+    name: x509.Name
+    certificate: Path
+
+    def client(self, folder: Path, name: str, *, days: int = 1) -> tuple[Path, Path]:
+        """Certificate and key of a client with that common name; with `days` below 0 they have expired."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        made = _signed(subject, self.name, key, self.key, days, is_authority=False)
+        files = folder / f"client-{made.serial_number}.pem", folder / f"client-{made.serial_number}.key"
+        files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        files[1].write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+        return files
+
+
+def authority(folder: Path, name: str = "authority") -> Authority:
+    """A new authority, its certificate in the folder."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    file = folder / f"{name}.pem"
+    file.write_bytes(_signed(subject, subject, key, key, 1, is_authority=True).public_bytes(serialization.Encoding.PEM))
+    return Authority(key, subject, file)
+
+
+def _signed(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, by: ec.EllipticCurvePrivateKey, days: int, *, is_authority: bool
+) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=5)).not_valid_after(now + datetime.timedelta(days=days))
+        .add_extension(x509.BasicConstraints(is_authority, None), critical=True).sign(by, hashes.SHA256())
+    )  # fmt: skip

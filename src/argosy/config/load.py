@@ -246,6 +246,8 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "private_key_file and certificate_file belong together: only one of them is set"
     if config.uses_tls and config.keystore is None and None in pem:
         yield "https needs a key: set private_key_file and certificate_file (PEM), or keystore"
+    if config.client_ca_file is not None and not config.uses_tls:
+        yield "client_ca_file needs a listener that speaks https: neither inference_address nor management_address does"
     same_port = inference.scheme != "unix" and inference.port != 0 and (inference.host, inference.port) == (management.host, management.port)
     if same_port and inference.scheme != management.scheme:
         yield f"one port cannot speak http and https: inference_address={inference}, management_address={management}"

@@ -70,6 +70,13 @@ class Config:
     private_key_file: Path | None = setting(None, "path", "PEM file with the server's private key.")
     certificate_file: Path | None = setting(None, "path", "PEM file with the server's certificate chain.")
 
+    client_ca_file: Path | None = ours(
+        None, "path", "PEM file with the authorities whose client certificates are believed, on every https listener. Unset: none is asked for.",
+        name="client_ca_file")
+    client_certificates: str = ours(
+        "required", "word", "Whether a client without a certificate is refused (`required`) or served (`optional`), once `client_ca_file` is set.",
+        name="client_certificates", words=("required", "optional"))
+
     # models and workers
     model_store: Path | None = setting(None, "path", "Folder in which model names and relative paths are looked up.", flag="--model-store")
     load_models: str | None = setting(
@@ -140,7 +147,8 @@ class Config:
         64 * _GIB, "integer", "Largest download, and largest unpacked size, of an archive.", name="max_archive_bytes", unit="bytes", low=1)
     allowed_urls: tuple[re.Pattern[str], ...] = ours(
         (), "regexes", "Regular expressions separated by commas; a model URL in a request must match one as a whole, on each redirect. "
-        "Unset: any public URL while the management listener is on loopback, a unix socket or needs a token, else none.", name="allowed_urls")
+        "Unset: any URL that is not link-local while the management listener is on loopback, a unix socket or needs a token, else none.",
+        name="allowed_urls")
     tokens_file: Path | None = ours(
         None, "path", "File with bearer tokens, a line for each as `argosy token` prints it; read again when it changes.", name="tokens_file")
     tokens: str | None = ours(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
 _LONGEST_ID = 128
+_LONGEST_SUBJECT = 256
 _FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
 _VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
@@ -194,6 +195,13 @@ def pass_gate(head: Head, plan: Plan, gate: Gate) -> Plan:
         kept = [at for at, name in enumerate(names) if name != b"authorization"]
         head.block = b"\0".join(piece for at in kept for piece in head.fields[2 * at : 2 * at + 2])
     return plan
+
+
+def subject(certificate: Mapping[str, Any]) -> str:
+    """Whom a client's certificate names, for the log: its common name, else its whole subject, without what could forge a line."""
+    entries = [entry for group in certificate.get("subject", ()) for entry in group]
+    names = [value for key, value in entries if key == "commonName"] or [f"{key}={value}" for key, value in entries]
+    return escape(",".join(names)).replace('"', "'").replace("]", ")")[:_LONGEST_SUBJECT]
 
 
 def access_lines(records: list[tuple[Any, ...]]) -> list[str]:

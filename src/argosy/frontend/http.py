@@ -15,7 +15,7 @@ import httptools
 
 from argosy.frontend import body
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.head import NO_HEAD, Head, read_head
+from argosy.frontend.head import NO_HEAD, Head, read_head, subject
 from argosy.frontend.limits import NO_MEMORY, Problem, endless, long_trailers, over_budget, oversize, slow_body, slow_head, too_large
 from argosy.frontend.site import Site
 from argosy.messages import Buffer
@@ -85,6 +85,9 @@ class Connection(asyncio.BufferedProtocol):
         self._since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
+        certificate = transport.get_extra_info("peercert")
+        if certificate:
+            self.peer += f" [{subject(certificate)}]"
         if not self._listener.admit(self):
             self._ended = True
             self.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")

@@ -26,7 +26,17 @@ def tls_context(config: Config) -> ssl.SSLContext:
         _load_keystore(context, config.keystore, config.keystore_pass, config.keystore_type)
     else:
         raise _wrong("https needs private_key_file and certificate_file, or keystore.")
+    if config.client_ca_file is not None:
+        _ask_clients(context, config.client_ca_file, is_required=config.client_certificates == "required")
     return context
+
+
+def _ask_clients(context: ssl.SSLContext, authorities: Path, *, is_required: bool) -> None:
+    try:
+        context.load_verify_locations(cafile=authorities)
+    except (ssl.SSLError, OSError) as error:
+        raise _wrong(f"client_ca_file {authorities} cannot be used: {error}") from error
+    context.verify_mode = ssl.CERT_REQUIRED if is_required else ssl.CERT_OPTIONAL
 
 
 def _load_pem(context: ssl.SSLContext, certificate: Path, key: Path) -> None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from argosy.errors import ArgosyError, ErrorCode
 
-_METADATA = ("fd00:ec2::254", "100.100.100.200")
+_METADATA = frozenset({
+    "fd00:ec2::254",  # Amazon
+    "100.100.100.200",  # Alibaba
+    "168.63.129.16",  # Azure
+    "192.0.0.192",  # Oracle
+    "fd20:ce::254",  # Google
+})  # fmt: skip
+"""Where clouds keep the credentials of their machines, besides 169.254.169.254."""
+_EMBEDDING = (("64:ff9b::/96", 96), ("64:ff9b:1::/48", 96), ("2002::/16", 16), ("::/96", 96), ("::ffff:0:0/96", 96), ("::ffff:0:0:0/96", 96))
+"""Networks of IPv6 whose addresses stand for one of IPv4, and the bit where that begins."""
 _PORTS = {"http": 80, "https": 443}
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -112,6 +121,15 @@ def _resolve(host: str, port: int, url: str) -> tuple[tuple[socket.AddressFamily
 
 
 def _is_sensitive(address: IpAddress) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None)
-    plain = mapped or address
-    return plain.is_link_local or str(plain) in _METADATA
+    return any(meant.is_link_local or str(meant).partition("%")[0] in _METADATA for meant in _meanings(address))
+
+
+def _meanings(address: IpAddress) -> Iterator[IpAddress]:
+    """The address, and the addresses of IPv4 that a gateway or the system may make of it."""
+    yield address
+    if isinstance(address, ipaddress.IPv6Address):
+        for network, start in _EMBEDDING:
+            if address in ipaddress.ip_network(network):
+                yield ipaddress.IPv4Address(int(address) >> (96 - start) & 0xFFFFFFFF)
+        if address.teredo is not None:
+            yield from address.teredo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,8 @@ class Tree:
         self._entry = ""
         self._files: set[str] = set()
         self._folders: set[str] = {""}
+        self._alike: dict[str, str] = {}
+        """Paths by what they would be where letter case does not count."""
 
     def __repr__(self) -> str:
         return f"<Tree {self.label}: {len(self._files)} files, {self._left} bytes left>"
@@ -89,6 +92,7 @@ class Tree:
         if not path or path in self._files or path in self._folders:
             raise self.refuse("has two entries of one name")
         self._make_folders(path.rpartition("/")[0])
+        self._claim(path)
         self._files.add(path)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self._directory / path, flags, 0o700 if executable else 0o600)
@@ -115,8 +119,15 @@ class Tree:
             if folder in self._files:
                 raise self.refuse("has a file and a folder of one name")
             if folder not in self._folders:
+                self._claim(folder)
                 (self._directory / folder).mkdir(mode=0o700)
                 self._folders.add(folder)
+
+    def _claim(self, path: str) -> None:
+        """Refuse a second name for what some file systems, and whoever reads the archive there, take for the same file."""
+        alike = unicodedata.normalize("NFC", path).casefold()
+        if self._alike.setdefault(alike, path) != path:
+            raise self.refuse("has two entries whose names differ only in letter case or in how they are encoded")
 
     def _checked(self, name: str) -> str:
         """The entry's path below the directory. What is not plainly inside is refused, never mended."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 
 from argosy import wire
+
+# <linux/fcntl.h>
+_ADD_SEALS = 1033
+_SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 0x1, 0x2, 0x4
 
 
 class Page:
@@ -13,9 +18,11 @@ class Page:
 
     def __init__(self) -> None:
         size = wire.PAGE_SIZE + wire.OUTBOX_SIZE
-        self.fd = os.memfd_create("argosy-page", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("argosy-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             os.ftruncate(self.fd, size)
+            # a worker that made it shorter would end the server at its next look
+            fcntl.fcntl(self.fd, _ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
             self._map = mmap.mmap(self.fd, size)
         except BaseException:
             os.close(self.fd)

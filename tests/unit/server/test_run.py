@@ -81,6 +81,7 @@ class FakeParts:
         self.listeners = self.executors = [part]
         self.reaper = self.reports = self.repository = part
         self.manager = FakeManager(part)
+        self.tokens = None
 
 
 def begin_stop(part: FakePart) -> tuple[FakeLoop, FakeSignals, asyncio.Task[int]]:

@@ -74,8 +74,13 @@ def test_an_empty_list_forbids_everything() -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]", "[fd00:ec2::254]", "100.100.100.200", "2852039166", "0xa9fea9fe"]
-)
+    "host", [
+        "169.254.169.254", "[fe80::1]", "[::ffff:169.254.1.1]", "[fd00:ec2::254]", "100.100.100.200", "2852039166", "0xa9fea9fe",
+        "0251.0376.0251.0376", "169.254.43518", "0xa9.254.0251.254", "[::ffff:a9fe:a9fe]", "[::169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
+        "[2002:a9fe:a9fe::]", "[::ffff:0:a9fe:a9fe]", "[2001:0:a9fe:a9fe::1]", "[fd20:ce::254]", "168.63.129.16", "[0:0:0:0:0:FFFF:A9FE:A9FE]",
+        "[fe80::1%lo]",
+    ],
+)  # fmt: skip
 def test_link_local_and_metadata_addresses_are_refused_in_every_spelling(host: str) -> None:
     """Neither an expression for everything nor the operator's word opens them."""
     for policy in (ANY, AddressPolicy([".*"])):
@@ -106,6 +111,30 @@ def test_the_decision_is_about_what_is_opened() -> None:
     assert (target.url, target.path) == ("http://127.0.0.1:8080/a/x.mar?sig=%2F", "/a/x.mar?sig=%2F")
     assert [address for _, address in target.addresses] == ["127.0.0.1"]
     assert ANY.check("https://[::1]:443").url == "https://[::1]/"
+
+
+@pytest.mark.parametrize("host", ["[64:ff9b::7f00:1]", "[2002:7f00:1::]", "[::ffff:127.0.0.1]", "127.0.0.1", "[::1]"])
+def test_other_addresses_are_not_taken_for_sensitive_ones(host: str) -> None:
+    """Forms that hold an address of IPv4 are judged by it."""
+    assert ANY.check(f"http://{host}/x").port == 80
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1.evil.example/models/x", "http://evil.example/http://127.0.0.1/models/x", "http://127.0.0.1:80@evil.example/models/x",
+        "http://127.0.0.1%2f@evil.example/models/x", "http://127.0.0.1#@evil.example/models/x", "http://127.0.0.1?@evil.example/models/x",
+        "http://evil.example#http://127.0.0.1/models/x", "http://127.0.0.1./models/x", "http://2130706433/models/x", "http://0177.0.0.1/models/x",
+        "https://127.0.0.1/models/x", "http://[::ffff:127.0.0.1]/models/x", "http://127.0.0.1/models/../x", "http://127.0.0.1/models/%2e%2e/x",
+        "http://127.0.0.1/models/..%2fx", "http://127.0.0.1/models\\..\\x", "http://127.0.0.1/mod\tels/x", "http:/127.0.0.1/models/x",
+        "http://127.0.0.1 /models/x", "http://127.0.0.1\r\nHost: x/models/x",
+    ],
+)  # fmt: skip
+def test_an_expression_for_a_folder_is_not_talked_around(url: str) -> None:
+    """No spelling of another host, port, scheme or folder passes for the one that is listed."""
+    policy = AddressPolicy([r"http://127\.0\.0\.1/models/.*"])
+    assert policy.check("http://127.0.0.1/models/x").path == "/models/x"
+    assert refusal(policy, url).code in (ErrorCode.FORBIDDEN, ErrorCode.MODEL_NOT_FOUND)
 
 
 def test_only_two_schemes_are_remote() -> None:

@@ -156,6 +156,18 @@ def test_two_entries_of_one_name_are_refused(target: Path, names: list[str]) -> 
     assert "of one name" in refusal(buffer.getvalue(), target).message
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["service.py", "Service.py"], ["MAR-INF/MANIFEST.json", "mar-inf/manifest.json"], ["code/a.py", "Code/b.py"], ["code", "CODE/a"],
+        ["stra\u00dfe", "strasse"], ["caf\u00e9.py", "cafe\u0301.py"], ["\u212a.py", "k.py"],
+    ],
+)  # fmt: skip
+def test_names_that_collide_where_case_does_not_count_are_refused(target: Path, archived: Maker, names: list[str]) -> None:
+    """Which of two files counts must not depend on the file system, nor on who looks at the archive."""
+    assert "differ only in letter case" in refusal(archived({name: name.encode() for name in names}), target).message
+
+
 def test_folders_and_leading_dots_are_fine(target: Path) -> None:
     """`tar czf m.tar.gz ./` makes such names."""
     buffer = io.BytesIO()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 import pytest
@@ -26,6 +27,18 @@ def test_progress_and_cancellations() -> None:
     assert os.pread(page.fd, 3, wire.CANCEL_OFFSET + 2) == b"\0\1\0"
     page.uncancel(3)
     assert os.pread(page.fd, 3, wire.CANCEL_OFFSET + 2) == b"\0\0\0"
+    page.close()
+
+
+@pytest.mark.parametrize("size", [0, wire.PAGE_SIZE, wire.PAGE_SIZE + wire.OUTBOX_SIZE + 1])
+def test_a_worker_cannot_resize_it(size: int) -> None:
+    """If one could take the memory away, the server would be killed when it looks at it; nor can the seals be taken off or others be added."""
+    page = Page()
+    with pytest.raises(PermissionError):
+        os.ftruncate(page.fd, size)
+    with pytest.raises(PermissionError):
+        fcntl.fcntl(page.fd, 1033, 0x8)
+    assert page.begun == 0
     page.close()
 
 
