@@ -1,0 +1,144 @@
+"""How a server is started: in a container by podman or docker, or as a process on this machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from argosy.sagemaker.local.settings import ContainerSettings, invalid
+from argosy.store import manifest
+
+MODEL_FOLDER = "/opt/ml/model"
+TARGETS_FOLDER = "/opt/ml/models"
+_HIDDEN = ("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",)
+"""Variables of ours that a process must not inherit: it would ask the endpoint that it belongs to."""
+_HANDLERS = ("handler.py", "model.py", "service.py")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to start one server and how to end it."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    cwd: Path | None
+    stop: tuple[str, ...] = ()
+    """A command that ends the container gently. Empty: SIGTERM for the process."""
+    remove: tuple[str, ...] = ()
+    """A command after which nothing is left of the container."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What is fixed about a server before it starts."""
+
+    name: str
+    """Of the container: nobody else's."""
+    port: int
+    folder: Path | None
+    """Its model, or the folder that its target models are brought to; None when the image has it."""
+    work: Path
+    """Where a process runs: a folder of its own."""
+    region: str
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def environment(settings: ContainerSettings, place: Place, port: int) -> dict[str, str]:
+    """What SageMaker sets in a container, and what the settings add. `port` is where the container has to listen."""
+    env = {
+        "SAGEMAKER_BIND_TO_PORT": str(port), "SAGEMAKER_SAFE_PORT_RANGE": f"{port}-{port}", "AWS_REGION": place.region,
+        "SAGEMAKER_REGION": place.region, **({"SAGEMAKER_MULTI_MODEL": "true"} if settings.multi_model else {}),
+    }  # fmt: skip
+    return {**env, **settings.env}
+
+
+# -- containers ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """A command line that runs containers.
+
+    With the network `host` a container listens on this machine's loopback by itself, at the port that `SAGEMAKER_BIND_TO_PORT` names;
+    with `publish` it listens at 8080, which the engine makes reachable.
+    """
+
+    command: tuple[str, ...]
+    network: str
+
+    def recipe(self, settings: ContainerSettings, place: Place, stop_s: float) -> Recipe:
+        """How to run an image."""
+        is_host = self.network == "host"
+        run = [*self.command, "run", "--rm", "--name", place.name]
+        run += ["--network", "host"] if is_host else ["--publish", f"127.0.0.1:{place.port}:8080"]
+        if Path(self.command[0]).name == "podman":
+            # its own defaults ask for more than an unprivileged machine may give
+            run += ["--ulimit", "host", "--pull", "missing"]
+        for name, value in environment(settings, place, place.port if is_host else 8080).items():
+            run += ["--env", f"{name}={value}"]
+        if place.folder is not None:
+            run += ["--volume", f"{place.folder}:{TARGETS_FOLDER if settings.multi_model else MODEL_FOLDER}:ro"]
+        run += [settings.image, *(settings.command or ("serve",))]
+        stop = (*self.command, "stop", "--time", str(max(1, round(stop_s))), place.name)
+        return Recipe(tuple(run), dict(os.environ), None, stop, (*self.command, "rm", "--force", place.name))
+
+
+def find_engine(asked: str, network: str) -> Engine:
+    """The engine that was asked for, else podman or docker. Raises `ArgosyError` INVALID_CONFIG when there is none."""
+    command = tuple(shlex.split(asked)) or next(((name,) for name in ("podman", "docker") if shutil.which(name)), ())
+    if not command or shutil.which(command[0]) is None:
+        what = f"there is no {command[0]}" if command else "there is neither podman nor docker"
+        raise invalid(f"{what} to run an image with: install one, name one with --engine, or leave the image out for a process")
+    return Engine(command, network or ("host" if Path(command[0]).name == "podman" else "publish"))
+
+
+# -- processes -------------------------------------------------------------------------------------------------------
+
+
+def process_recipe(settings: ContainerSettings, place: Place) -> Recipe:
+    """How to run a process in place of a container: the settings' own command, else Argosy on the model's folder.
+
+    In the settings' command `{port}` and `{model}` stand for the port and the model's folder.
+    """
+    env = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
+    env.update(environment(settings, place, place.port))
+    command = [part.replace("{port}", str(place.port)).replace("{model}", str(place.folder or "")) for part in settings.command]
+    if command:
+        return Recipe(tuple(command), env, None)
+    return Recipe(tuple(_own_server(settings, place, env)), env, place.work)
+
+
+def _own_server(settings: ContainerSettings, place: Place, env: Mapping[str, str]) -> Sequence[str]:
+    """The server with both APIs on one port, as in a container. -P: a file of the model must not take the place of a module."""
+    address = f"http://127.0.0.1:{place.port}"
+    command = [sys.executable, "-P", "-m", "argosy", "serve", "--set", f"inference_address={address}", "--set", f"management_address={address}"]
+    command += ["--set", "log_console=all"]
+    workers = env.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
+    if workers.isdecimal():
+        command += ["--workers", workers]
+    timeout = env.get("SAGEMAKER_MODEL_SERVER_TIMEOUT", "")
+    if timeout.isdecimal():
+        command += ["--set", f"default_response_timeout_seconds={timeout}"]
+    if settings.multi_model:
+        return [*command, "--model-store", "/"]
+    return [*command, *_targets(place.folder)]
+
+
+def _targets(folder: Path | None) -> Sequence[str]:
+    """A folder that is a model itself, or a store of models."""
+    if folder is None:
+        return ()
+    is_model = (folder / manifest.FOLDER / manifest.FILE).is_file() or any((folder / name).is_file() for name in _HANDLERS)
+    return (str(folder),) if is_model else ("--model-store", str(folder), "ALL")
