@@ -6,7 +6,9 @@ import click
 
 from argosy.cli.lazy import LazyGroup
 
-_COMMANDS: dict[str, tuple[str, str, str]] = {}
+_COMMANDS: dict[str, tuple[str, str, str]] = {
+    "local": ("argosy.cli.sagemaker_local", "local_command", "Run endpoints on this machine."),
+}
 
 
 @click.group("sagemaker", cls=LazyGroup, table=_COMMANDS)

@@ -91,9 +91,7 @@ class Container:
         self.health = Health.HEALTHY
 
     def _failed(self, what: str) -> ArgosyError:
-        tail = self.output.tail
-        message = f"container {self.label} {what}; its log is {self.output.path}"
-        return ArgosyError(ErrorCode.LOAD_FAILED, message, detail=tail)
+        return ArgosyError(ErrorCode.LOAD_FAILED, f"container {self.label} {what}", detail=self.output.tail)
 
     async def _ping(self) -> bool:
         try:

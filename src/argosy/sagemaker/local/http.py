@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
             received, keep_alive = self._waiting.popleft()
             try:
                 await self._send(await self._server.answer(received), received.method == "HEAD", keep_alive and not self._is_last)
-            except Exception:
+            except Exception:  # noqa: BLE001  the boundary of a request: it breaks off, the runtime goes on
                 _log.exception("a request failed inside the local runtime: %s %s", received.method, received.target)
                 self._transport.abort()
                 return

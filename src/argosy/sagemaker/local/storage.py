@@ -6,6 +6,7 @@ import importlib
 import os
 import shutil
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -139,6 +140,38 @@ def s3_storage(region: str) -> S3Storage:
         message = "S3 needs boto3: pip install 'argosy[sagemaker]', or let a folder stand for S3 with --storage"
         raise ArgosyError(ErrorCode.INVALID_CONFIG, message) from None
     return S3Storage(boto3.session.Session(region_name=os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or region).client("s3"))
+
+
+class LateStorage:
+    """Storage that is configured when it is first needed: who needs none needs no boto3 either. `folder` stands for S3 unless it is empty."""
+
+    def __init__(self, folder: str, region: str) -> None:
+        self._folder = folder
+        self._region = region
+        self._s3: S3Storage | None = None
+        self._lock = threading.Lock()  # it is asked from threads
+
+    def __repr__(self) -> str:
+        return f"<LateStorage {self._s3!r}>"
+
+    def _found(self) -> Storage:
+        if self._folder:
+            return FolderStorage(Path(self._folder))
+        with self._lock:
+            self._s3 = self._s3 or s3_storage(self._region)
+        return self._s3
+
+    def size(self, address: ObjectAddress) -> int:
+        """See `Storage`."""
+        return self._found().size(address)
+
+    def fetch(self, address: ObjectAddress, path: Path) -> None:
+        """See `Storage`."""
+        self._found().fetch(address, path)
+
+    def put(self, address: ObjectAddress, path: Path, content_type: str) -> None:
+        """See `Storage`."""
+        self._found().put(address, path, content_type)
 
 
 def _failed(address: ObjectAddress, reason: str, is_missing: bool) -> ArgosyError:
