@@ -62,6 +62,8 @@ class Workshop:
             if settings.multi_model:
                 model = own / "models"
                 model.mkdir(mode=0o755)
+            elif model is not None:
+                (own / "model").symlink_to(model)
             members.append(self._member(label, hostname if len(models) > 1 else _PRIMARY, hostname, endpoint, variant, settings, own, model))
         return Instance(index, members)
 

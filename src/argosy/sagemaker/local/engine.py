@@ -44,7 +44,7 @@ class Place:
     folder: Path | None
     """Its model, or the folder that its target models are brought to; None when the image has it."""
     work: Path
-    """Where a process runs: a folder of its own."""
+    """Where a process runs: a folder of its own, in which the model is called as in `/opt/ml`."""
     region: str
 
 
@@ -58,8 +58,8 @@ def free_port() -> int:
 def environment(settings: ContainerSettings, place: Place, port: int) -> dict[str, str]:
     """What SageMaker sets in a container, and what the settings add. `port` is where the container has to listen."""
     env = {
-        "SAGEMAKER_BIND_TO_PORT": str(port), "SAGEMAKER_SAFE_PORT_RANGE": f"{port}-{port}", "AWS_REGION": place.region,
-        "SAGEMAKER_REGION": place.region, **({"SAGEMAKER_MULTI_MODEL": "true"} if settings.multi_model else {}),
+        "SAGEMAKER_BIND_TO_PORT": str(port), "AWS_REGION": place.region, "SAGEMAKER_REGION": place.region,
+        **({"SAGEMAKER_MULTI_MODEL": "true"} if settings.multi_model else {}),
     }  # fmt: skip
     return {**env, **settings.env}
 
@@ -114,31 +114,21 @@ def process_recipe(settings: ContainerSettings, place: Place) -> Recipe:
     """
     env = {name: value for name, value in os.environ.items() if name not in _HIDDEN}
     env.update(environment(settings, place, place.port))
-    command = [part.replace("{port}", str(place.port)).replace("{model}", str(place.folder or "")) for part in settings.command]
-    if command:
+    if settings.command:
+        command = [part.replace("{port}", str(place.port)).replace("{model}", str(place.folder or "")) for part in settings.command]
         return Recipe(tuple(command), env, None)
-    return Recipe(tuple(_own_server(settings, place, env)), env, place.work)
+    env["SAGEMAKER_BASE_DIR"] = str(place.work)
+    return Recipe(tuple(_own_server(place)), env, place.work)
 
 
-def _own_server(settings: ContainerSettings, place: Place, env: Mapping[str, str]) -> Sequence[str]:
-    """The server with both APIs on one port, as in a container. -P: a file of the model must not take the place of a module."""
+def _own_server(place: Place) -> Sequence[str]:
+    """The server as in a container, but for its addresses: it is nobody else's. -P: a file of the model must not take the place of a module."""
     address = f"http://127.0.0.1:{place.port}"
     command = [sys.executable, "-P", "-m", "argosy", "serve", "--set", f"inference_address={address}", "--set", f"management_address={address}"]
     command += ["--set", "log_console=all"]
-    workers = env.get("SAGEMAKER_MODEL_SERVER_WORKERS", "")
-    if workers.isdecimal():
-        command += ["--workers", workers]
-    timeout = env.get("SAGEMAKER_MODEL_SERVER_TIMEOUT", "")
-    if timeout.isdecimal():
-        command += ["--set", f"default_response_timeout_seconds={timeout}"]
-    if settings.multi_model:
-        return [*command, "--model-store", "/"]
-    return [*command, *_targets(place.folder)]
+    return [*command, str(place.folder)] if place.folder is not None and _is_handler(place.folder) else command
 
 
-def _targets(folder: Path | None) -> Sequence[str]:
-    """A folder that is a model itself, or a store of models."""
-    if folder is None:
-        return ()
-    is_model = (folder / manifest.FOLDER / manifest.FILE).is_file() or any((folder / name).is_file() for name in _HANDLERS)
-    return (str(folder),) if is_model else ("--model-store", str(folder), "ALL")
+def _is_handler(folder: Path) -> bool:
+    """Whether the folder is no archive's, but has a plain handler file."""
+    return not (folder / manifest.FOLDER).exists() and any((folder / name).is_file() for name in _HANDLERS)
