@@ -136,12 +136,13 @@ def status_over(server: LiveServer, tls: ssl.SSLContext) -> int:
 
 
 @pytest.mark.parametrize(("wanted", "without"), [("required", 0), ("optional", 200)])
-def test_clients_with_certificates(tmp_path: Path, wanted: str, without: int) -> None:
+def test_clients_with_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, without: int) -> None:
     """Those of the authority are served and named in the access log, those of others or expired never; without one it depends."""
+    monkeypatch.setenv("LOG_LOCATION", str(tmp_path / "logs"))
     own, ours, theirs = identity(tmp_path), authority(tmp_path), authority(tmp_path, "other")
     settings = {
         "inference_address": "https://127.0.0.1:0", "private_key_file": own.key, "certificate_file": own.certificate,
-        "client_ca_file": ours.certificate, "client_certificates": wanted, "log_location": tmp_path / "logs",
+        "client_ca_file": ours.certificate, "client_certificates": wanted,
     }  # fmt: skip
     with live_server(tmp_path, SPY, settings) as server:
         forged = 'eve] "GET /ping\n2026-01-01 root'
