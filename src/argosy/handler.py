@@ -5,15 +5,34 @@ Standard library only, Python 3.8 and later: this is imported in the interpreter
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
-__all__ = ["Batch", "CallContext", "Context", "InvalidInput", "PredictionException", "RequestProcessor"]
+__all__ = ["Batch", "CallContext", "Context", "Event", "InvalidInput", "PredictionException", "RequestProcessor"]
 
 T = TypeVar("T")
 
 
 class Batch(List[T]):
     """Marks the parameter and the result of a typed handler that takes many inputs at once: `def predict(xs: Batch[str]) -> Batch[dict]`."""
+
+
+class Event:
+    """One event of a `text/event-stream`, for a handler that streams: `yield Event({"token": "a"}, event="token")`.
+
+    `data` is text or anything that can be written as JSON. `event` is its type, `id` what a client that reconnects sends as `Last-Event-ID`, `retry_ms`
+    how long it waits before. A line break in `event` or `id` fails the request. In a stream of another type only `data` is sent.
+    """
+
+    __slots__ = ("data", "event", "id", "retry_ms")
+
+    def __init__(self, data: Any, event: Optional[str] = None, id: Optional[str] = None, retry_ms: Optional[int] = None) -> None:
+        self.data = data
+        self.event = event
+        self.id = id
+        self.retry_ms = retry_ms
+
+    def __repr__(self) -> str:
+        return "<Event {} {!r:.60}>".format(self.event or "message", self.data)
 
 
 class PredictionException(Exception):  # the name is part of the contract with existing handlers
@@ -117,6 +136,7 @@ class Context:
         }
         self._request_processor: Optional[List[RequestProcessor]] = None
         self._metrics: Any = None  # a store, or a function that makes it: most handlers never ask
+        self._is_cancelled: Optional[Callable[[], bool]] = None  # the worker's way to know; a handler that never asks costs nothing
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Context) and self.__dict__ == other.__dict__
@@ -150,6 +170,11 @@ class Context:
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
         self._metrics = metrics
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more, of a batch for any of the answers. It may become true at any moment."""
+        return self._is_cancelled is not None and self._is_cancelled()
 
     def __processor(self, idx: int) -> RequestProcessor:
         if self._request_processor is None:

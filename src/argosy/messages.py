@@ -59,14 +59,33 @@ class Response:
         return f"<Response {self.status} {len(self.body)} bytes>"
 
 
+class Flow(Protocol):
+    """The way back of a streamed answer."""
+
+    def drained(self) -> None:
+        """There is room for more: what `chunk` was given so far has been passed on. Nothing comes for long unless this is called again and again."""
+
+
 class ReplySink(Protocol):
-    """Where the answer of one request goes. Exactly one of its methods is called, once."""
+    """Where the answer of one request goes. Exactly one of `respond`, `end` and `fail` is called, once, and nothing after it.
+
+    A streamed answer begins with `begin`; pieces follow, and `end`, or `fail` when the rest will not come.
+    """
 
     def respond(self, response: Response) -> None:
         """The whole answer at once."""
 
+    def begin(self, response: Response, flow: Flow) -> None:
+        """The answer comes in pieces; `response` has its status and headers, and no body."""
+
+    def chunk(self, data: bytes) -> None:
+        """A piece of the answer, never empty."""
+
+    def end(self) -> None:
+        """That was all."""
+
     def fail(self, error: ArgosyError) -> None:
-        """There is no answer."""
+        """There is no answer, or no rest of it."""
 
 
 class Request:

@@ -10,10 +10,11 @@ What the data of a kind holds:
     LOADED   worker → server   JSON object {"ok": true, …} or {"ok": false, "code": int, "message": str, "detail": str}
     JOBS     server → worker   `count` job records, seq ascending
     HEAD     worker → server   `count` answer records
-    CHUNK    worker → server   a piece of the streamed answer `id`
-    END      worker → server   nothing; the streamed answer `id` is whole
-    ERROR    worker → server   one answer record: the streamed answer `id` was cut off
-    CANCEL   server → worker   nothing; nobody waits for the streamed answer `id` any more
+    CHUNK    worker → server   a piece of the streamed answer `id`, at most PIECE bytes
+    END      worker → server   one answer record without body: the streamed answer `id` is whole
+    ERROR    worker → server   one answer record with FAILED: the streamed answer `id` was cut off
+    CANCEL   server → worker   nothing; nobody waits for the answer `id` any more
+    CREDIT   server → worker   u64: how many bytes of frames of the streamed answer `id` its client has made room for, in all
     LOG      worker → server   UTF-8 text, one record
     METRIC   worker → server   UTF-8 lines, one metric each
     STOP     server → worker   nothing; finish what was sent before and exit
@@ -22,6 +23,8 @@ A job record is JOB, then request id, content type, header block, parts block, b
 at `offset` of the model's arena, or NO_BODY that there is none. A header block is name, value, name, value … joined by NUL.
 
 An answer record is ANSWER, then phrase, header block, body; with the flag FAILED it is message, detail, nothing, and `code` is an `ErrorCode`.
+A record without the flag LAST, alone in its HEAD frame, begins a streamed answer: CHUNK frames follow, and END or ERROR. Of these a worker sends
+at most WINDOW bytes, headers of frames included, more than it has credit for, and one CHUNK that crosses this line.
 
 Every worker shares one page (PAGE_SIZE bytes and an outbox behind it) with the server:
 
@@ -47,8 +50,8 @@ Buffer = Union[bytes, bytearray, memoryview]
 MAGIC = 0xA790
 VERSION = 1
 
-LOAD, LOADED, JOBS, HEAD, CHUNK, END, ERROR, CANCEL, LOG, METRIC, STOP = range(1, 12)
-KINDS = frozenset(range(1, 12))
+LOAD, LOADED, JOBS, HEAD, CHUNK, END, ERROR, CANCEL, LOG, METRIC, STOP, CREDIT = range(1, 13)
+KINDS = frozenset(range(1, 13))
 
 HEADER = struct.Struct("<HBBHHQI")
 JOB = struct.Struct("<QIHHHIIQQ")
@@ -57,6 +60,12 @@ PART = struct.Struct("<IHI")
 """lengths of name, content type and value, which follow. The name of a form field is whatever a client sends, and may be the whole body."""
 ANSWER = struct.Struct("<QHHHIIII")
 """seq, flags, status, error code, microseconds in the handler, lengths of phrase (message), headers (detail), body."""
+
+TOTAL = struct.Struct("<Q")
+"""The data of a CREDIT frame."""
+
+PIECE = 64 * 1024
+WINDOW = 128 * 1024
 
 NO_BODY = 1
 ARENA = 2
@@ -272,6 +281,19 @@ def read_output(line: bytes) -> List[Tuple[str, bytes]]:
     return [("", head), *pieces] if head else pieces
 
 
+def credit_frame(seq: int, total: int) -> bytes:
+    """A CREDIT frame."""
+    return frame(CREDIT, TOTAL.pack(total), id=seq)
+
+
+def read_credit(data: Buffer) -> int:
+    """The total in a CREDIT frame. Raises `WireError`."""
+    if len(data) != TOTAL.size:
+        raise WireError("a CREDIT frame of {} bytes".format(len(data)))
+    total: int = TOTAL.unpack(data)[0]
+    return total
+
+
 class FrameReader:
     """Cuts a byte stream into frames.
 
@@ -315,6 +337,14 @@ class FrameReader:
             self._view = memoryview(fresh)
         else:
             self._buffer[:waiting] = bytes(self._view[self._low : self._high])
+        self._low, self._high = 0, waiting
+
+    def keep(self) -> None:
+        """Leave the data of the frames that were handed out as it is, for as long as somebody has it: go on in another buffer."""
+        fresh = bytearray(len(self._buffer))
+        waiting = self._high - self._low
+        fresh[:waiting] = self._view[self._low : self._high]
+        self._buffer, self._view = fresh, memoryview(fresh)
         self._low, self._high = 0, waiting
 
     def filled(self, count: int) -> None:

@@ -8,8 +8,9 @@ from typing import cast
 
 from argosy import wire
 from argosy.dataplane.dispatcher import Dispatcher, WorkerLane
+from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError
-from argosy.messages import Buffer, Request, Response
+from argosy.messages import Buffer, Flow, Request, Response
 from argosy.supervisor.member import Member
 from argosy.supervisor.page import Page
 from argosy.supervisor.states import Event
@@ -21,18 +22,47 @@ class Client:
     def __init__(self, *, broken: bool = False) -> None:
         self.outcomes: list[Response | ArgosyError] = []
         self.broken = broken
+        self.flow: Flow | None = None
+        """The way back of an answer that came in pieces, once it has begun."""
+        self.pieces: list[bytes] = []
+        self._head = Response(0, b"")
+
+    def begin(self, response: Response, flow: Flow) -> None:
+        """Remember the head."""
+        assert self.flow is None
+        assert not self.outcomes
+        self.flow, self._head = flow, response
+        self._break()
+
+    def chunk(self, data: bytes) -> None:
+        """Remember a piece."""
+        assert self.flow is not None
+        assert not self.outcomes
+        assert data
+        self.pieces.append(data)
+        self._break()
+
+    def end(self) -> None:
+        """Remember the whole answer."""
+        assert self.flow is not None
+        self._head.body = b"".join(self.pieces)
+        self.outcomes.append(self._head)
+        self._break()
+
+    def _break(self) -> None:
+        if self.broken:
+            raise ConnectionResetError("the client is gone")
 
     def respond(self, response: Response) -> None:
         """Remember the answer."""
+        assert self.flow is None
         self.outcomes.append(response)
-        if self.broken:
-            raise ConnectionResetError("the client is gone")
+        self._break()
 
     def fail(self, error: ArgosyError) -> None:
         """Remember the failure."""
         self.outcomes.append(error)
-        if self.broken:
-            raise ConnectionResetError("the client is gone")
+        self._break()
 
     @property
     def body(self) -> bytes:
@@ -71,16 +101,19 @@ def request(
 
 def client_of(job: Request) -> Client:
     """The client of a request made here."""
-    return cast(Client, job.sink)
+    return cast(Client, job.sink.sink if isinstance(job.sink, Stream) else job.sink)
 
 
 class FakeMember:
     """A worker that has loaded: it keeps the messages it gets, and a real page. Handed to a dispatcher in place of a `Member`."""
 
-    def __init__(self, dispatcher: Dispatcher, id: str = "w1", *, with_page: bool = True) -> None:
+    def __init__(self, dispatcher: Dispatcher, id: str = "w1", *, with_page: bool = True, **style: object) -> None:
         self.id = id
+        self.style = style
         self.page: Page | None = Page() if with_page else None
         self.messages: list[list[wire.Job]] = []
+        self.told: list[tuple[int, int, int]] = []
+        """What was said of streamed answers: kind, job, credit."""
         self.pieces = 0
         self.events: list[tuple[Event, str]] = []
         self.on_event: Callable[[Event], None] | None = None
@@ -98,6 +131,9 @@ class FakeMember:
             at += count
         frame = reader.next()
         assert frame is not None
+        if frame.kind in (wire.CREDIT, wire.CANCEL):
+            self.told.append((frame.kind, frame.id, wire.read_credit(frame.data) if frame.kind == wire.CREDIT else 0))
+            return
         assert frame.kind == wire.JOBS
         jobs = wire.read_jobs(frame.data, frame.count)
         self.messages.append([job._replace(body=None if job.body is None else memoryview(bytes(job.body))) for job in jobs])
@@ -139,6 +175,12 @@ class FakeMember:
     def say(self, *records: bytes) -> None:
         """Send these answer records in one frame."""
         self.lane.answers(memoryview(b"".join(records)))
+
+    def begin_stream(self, seq: int, *pieces: bytes, headers: bytes = b"") -> None:
+        """Begin an answer that comes in pieces."""
+        self.say(wire.answer_record(seq, 200, b"", flags=0, headers=headers))
+        for piece in pieces:
+            self.lane.chunk(seq, piece)
 
     def die(self, why: str = "was killed") -> None:
         """The process ends, as the supervisor tells it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import logging
 import operator
@@ -14,6 +15,7 @@ from argosy import wire
 from argosy.dataplane.batcher import UNKNOWN_US, Policy, decide, may_prefetch
 from argosy.dataplane.model import Counters
 from argosy.dataplane.queue import JobQueue
+from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Buffer, JobState, Request, Response
 from argosy.supervisor.member import Member
@@ -31,6 +33,8 @@ _SILENCE_S = 0.01
 _SETTLED = JobState.SETTLED
 _RECORD = wire.JOB.pack
 _RECORD_SIZE = wire.JOB.size
+_ONE_BY_ONE = -1.0
+"""Microseconds that a message of a model that streams is worth: with more than one batch, jobs would wait behind a client that reads slowly."""
 
 
 class WorkerLane:
@@ -66,6 +70,10 @@ class WorkerLane:
         self._ends.append(self.next_seq)
         self.member.on(Event.SENT)
 
+    def heard(self, now: float) -> None:
+        """The worker is alive: a piece of a streamed answer came."""
+        self._busy_since = now
+
     def progress(self, now: float) -> None:
         """Jobs have been answered, in whatever order: those of a batch that cannot be read are answered before the others."""
         ends = self._ends
@@ -98,6 +106,8 @@ class WorkerLane:
         now = self._dispatcher.loop.time()
         limit_s = self._dispatcher.timeout_s
         # the same sums as in `_watch`, so that a timer that is due is not found early
+        if limit_s > 0 and now >= self._busy_since + limit_s and self._waits_for_a_client():
+            self._busy_since = now  # that is limited elsewhere
         if limit_s > 0 and now >= self._busy_since + limit_s:
             self.member.on(Event.HUNG, f"it did not answer within {limit_s:g} s (response timeout)")
             return
@@ -106,6 +116,24 @@ class WorkerLane:
             self._timer = self._dispatcher.loop.call_later(_SILENCE_S, self._look)
         else:
             self._watch()
+
+    def _waits_for_a_client(self) -> bool:
+        return any(isinstance(job.sink, Stream) and job.sink.is_stalled for job in self.jobs.values())
+
+    def chunk(self, seq: int, data: bytes) -> None:
+        """A piece of a streamed answer came. Raises `wire.WireError` unless the answer has begun."""
+        job = self.jobs.get(seq)
+        if job is None or not isinstance(job.sink, Stream):
+            raise wire.WireError(f"a piece of the answer to job {seq}, which has not begun")
+        self.heard(self._dispatcher.loop.time())
+        job.sink.chunk(data)
+
+    def cancel(self, seq: int, job: Request) -> None:
+        """Tell the worker that nobody waits for one of its jobs."""
+        if self.member.page is not None:
+            self.member.page.cancel(seq)
+        if isinstance(job.sink, Stream):
+            job.sink.cancel()
 
     def answers(self, data: memoryview) -> None:
         """Answer records came from the worker."""
@@ -169,6 +197,8 @@ class Dispatcher:
     def offer(self, member: Member) -> WorkerLane:
         """A worker has loaded the model and takes jobs."""
         lane = WorkerLane(self, member)
+        if member.style.get("streams"):
+            self.send_one_by_one(1)
         self._lanes.add(lane)
         self._free.append(lane)
         self.wake()
@@ -262,7 +292,8 @@ class Dispatcher:
                 lane.early.remove(answer[0])
                 continue
             if job is None or not answer[1]:
-                raise wire.WireError(f"an answer to job {answer[0]}, which it does not have, or a piece of one")
+                self._begin(lane, job, answers)
+                return
             self._settle(lane, job, answer)
             # only now: a job whose answer cannot be read is settled when the worker is gone
             del jobs[answer[0]]
@@ -284,6 +315,26 @@ class Dispatcher:
             self.wake()
         elif not self.running and self.on_idle is not None:
             self.on_idle()
+
+    def _begin(self, lane: WorkerLane, job: Request | None, answers: list[wire.Answer]) -> None:
+        """A streamed answer begins. Raises `wire.WireError` when it cannot."""
+        seq, _, failed, status, _, _, phrase, headers, _ = answers[0]
+        if job is None or len(answers) > 1 or failed or isinstance(job.sink, Stream):
+            raise wire.WireError(f"an answer to one of the jobs {[answer.seq for answer in answers]}, which it does not have, or half of one")
+        pairs = wire.read_headers(headers) if headers else None
+        now = self.loop.time()
+        self.counters.streams += 1
+        self.counters.first_piece_us += int((now - job.admitted_at) * 1e6)
+        self.send_one_by_one(self.policy.batch_size)
+        job.sink = stream = Stream(job, seq, lane.member.send, self.cancel)
+        lane.heard(now)
+        if job.state is not _SETTLED:
+            stream.begin(Response(status, b"", phrase, pairs))
+
+    def send_one_by_one(self, batch_size: int) -> None:
+        """The model streams: a message has one batch from now on, and none is sent early."""
+        if self.policy.target_us != _ONE_BY_ONE:
+            self.policy = dataclasses.replace(self.policy, batch_size=batch_size, max_jobs=1, target_us=_ONE_BY_ONE)
 
     def fetch(self, lane: WorkerLane) -> None:
         """Deliver the answers that a silent worker has finished and not sent; it will send them too."""
@@ -360,8 +411,8 @@ class Dispatcher:
         """Look for a job that is in flight, which is rare enough, and mark it in the page of its worker."""
         for lane in self._lanes:
             seq = next((seq for seq, other in lane.jobs.items() if other is job), None)
-            if seq is not None and lane.member.page is not None:
-                lane.member.page.cancel(seq)
+            if seq is not None:
+                lane.cancel(seq, job)
 
     def withdrawn(self, lane: WorkerLane) -> None:
         """A worker takes no more jobs."""
@@ -385,7 +436,7 @@ class Dispatcher:
         for seq, job in jobs.items():
             if job.state is _SETTLED:
                 _release(job)
-            elif seq >= begun and job.returned < _MOST_RETURNS:
+            elif seq >= begun and job.returned < _MOST_RETURNS and not isinstance(job.sink, Stream):
                 job.returned += 1
                 back.append(job)
             else:

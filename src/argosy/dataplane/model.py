@@ -29,6 +29,10 @@ class Counters:
     queue_us: int = 0
     """Microseconds that answered jobs waited before they were sent."""
     restarts: int = 0
+    streams: int = 0
+    """Answers that came in pieces and were begun."""
+    first_piece_us: int = 0
+    """Microseconds from the admission of these jobs to the first piece."""
 
 
 @dataclass(frozen=True, slots=True)

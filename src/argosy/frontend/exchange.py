@@ -12,8 +12,9 @@ from argosy.frontend.head import NO_HEAD, Head
 from argosy.frontend.limits import Problem
 from argosy.frontend.plan import Plan
 from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
+from argosy.frontend.streamed import StreamedReply
 from argosy.frontend.target import split_target
-from argosy.messages import Buffer, Part, Request, Response
+from argosy.messages import Buffer, Flow, Part, Request, Response
 from argosy.protocols.endpoint import Call, HttpReply, HttpRequest
 from argosy.protocols.forms import body_parts, query_parts
 from argosy.protocols.status import failure, phrase
@@ -48,6 +49,8 @@ class Exchange:
     slot: ArenaSlot | None = None
     request: Request | None = None
     task: asyncio.Task[None] | None = None
+    streamed: StreamedReply | None = None
+    """The reply that comes in pieces, once it has begun."""
 
     def __init__(self, connection: Connection, started: float) -> None:
         self.connection = connection
@@ -184,21 +187,67 @@ class Exchange:
 
     def _respond(self, response: Response) -> None:
         """Send an answer that needs a closer look."""
-        status, body = response.status, response.body
-        if not 200 <= status <= 999:
-            self.fail(ArgosyError(ErrorCode.BAD_OUTPUT, f"The handler set the status {status}; a final status is 200 to 999."))
+        status = response.status
+        chosen = _chosen(response)
+        if isinstance(chosen, ArgosyError):
+            self.fail(chosen)
+        else:
+            self._send(status, status_line(status, response.phrase), chosen, response.body, response.headers or ())
+
+    def begin(self, response: Response, flow: Flow) -> None:
+        """Send the head of an answer that comes in pieces. Who asked for the head alone waits for no more."""
+        connection, status = self.connection, response.status
+        if connection.exchange is not self:
             return
-        chosen: bytes | None = b""
-        if response.headers:
-            chosen = handler_headers(response.headers)
-            if chosen is None:
-                self.fail(ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response header that cannot be sent: a name or value is malformed."))
-                return
-        self._send(status, status_line(status, response.phrase), chosen or b"", body, response.headers or ())
+        chosen = _chosen(response)
+        if isinstance(chosen, ArgosyError):
+            self._stop()
+            self.fail(chosen)
+            return
+        site = connection.site
+        is_chunked = self.head.version == b"1.1"
+        keep = self.head.keep_alive and status < 400 and not site.draining and is_chunked
+        headers = response.headers or ()
+        bodiless = status in (204, 304)
+        connection.send(b"%s%sx-request-id: %s\r\n%s%s%s%s\r\n\r\n" % (
+            status_line(status, response.phrase),
+            chosen,
+            self.id,
+            _cors(site.cors, headers) if site.cors else b"",
+            NO_CACHE,
+            b"" if bodiless or not is_chunked else b"transfer-encoding: chunked\r\n",
+            b"connection: keep-alive" if keep else b"connection: close",
+        ))  # fmt: skip
+        if bodiless or self.head.method == b"HEAD":
+            self._stop()
+            connection.finished(self, status, keep)
+        else:
+            kind = next((value for name, value in headers if name.lower() == "content-type"), "")
+            self.streamed = StreamedReply(self, flow, status, keep, kind)
+
+    def _stop(self) -> None:
+        """Nothing more of the answer is wanted."""
+        plan = self.head.plan
+        if self.request is not None and plan is not None and plan.model is not None:
+            plan.model.cancel(self.request)
+
+    def chunk(self, data: bytes) -> None:
+        """Send a piece."""
+        if self.streamed is not None:
+            self.streamed.chunk(data)
+
+    def end(self) -> None:
+        """The answer that came in pieces is whole."""
+        if self.streamed is not None:
+            self.streamed.end()
 
     def fail(self, error: ArgosyError) -> None:
-        """Send a failure in the words of the dialect."""
-        self.reply(self.connection.site.dialect.error_reply(error, self.id.decode("latin-1")))
+        """Send a failure in the words of the dialect, or cut off what has begun."""
+        reply = self.connection.site.dialect.error_reply(error, self.id.decode("latin-1"))
+        if self.streamed is not None:
+            self.streamed.cut(error, reply.body)
+        else:
+            self.reply(reply)
 
     def reply(self, reply: HttpReply) -> None:
         """Send a reply of the server itself."""
@@ -247,9 +296,7 @@ class Exchange:
     def abandon(self) -> None:
         """The client is gone."""
         self.free()
-        request, plan = self.request, self.head.plan
-        if request is not None and plan is not None and plan.model is not None:
-            plan.model.cancel(request)
+        self._stop()
 
     def free(self) -> None:
         """Give back memory that no job holds."""
@@ -259,6 +306,16 @@ class Exchange:
         if self.reserved:
             self.connection.site.budget.give_back(self.reserved)
             self.reserved = 0
+
+
+def _chosen(response: Response) -> bytes | ArgosyError:
+    """The header lines that a handler chose, or why its answer cannot be sent."""
+    if not 200 <= response.status <= 999:
+        return ArgosyError(ErrorCode.BAD_OUTPUT, f"The handler set the status {response.status}; a final status is 200 to 999.")
+    lines = handler_headers(response.headers) if response.headers else b""
+    if lines is None:
+        return ArgosyError(ErrorCode.BAD_OUTPUT, "The handler set a response header that cannot be sent: a name or value is malformed.")
+    return lines
 
 
 def _cors(configured: tuple[tuple[str, str], ...], headers: Sequence[tuple[str, str]]) -> bytes:

@@ -205,5 +205,11 @@ def subject(certificate: Mapping[str, Any]) -> str:
 
 
 def access_lines(records: list[tuple[Any, ...]]) -> list[str]:
-    """The lines of the access log for records of `Site.access`."""
-    return [f'{peer} "{head.line or head.name()}" {status} {int((now - started) * 1e3)}' for now, peer, head, status, started in records]
+    """The lines of the access log for records of `Site.access`; of a reply in pieces the length of its body comes last."""
+    try:
+        return [f'{peer} "{head.line or head.name()}" {status} {int((now - started) * 1e3)}' for now, peer, head, status, started in records]
+    except ValueError:  # a record has a length: few do, and the others need not be asked
+        return [
+            f'{peer} "{head.line or head.name()}" {status} {int((now - started) * 1e3)}{"".join(f" {size}" for size in more)}'
+            for now, peer, head, status, started, *more in records
+        ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -98,6 +99,9 @@ class Connection(asyncio.BufferedProtocol):
         self._ended = True
         self._listener.forget(self)
         current, self.exchange = self.exchange, None
+        if current is not None and current.streamed is not None and self.site.access is not None:
+            reply, current.streamed = current.streamed, None
+            self.site.access((self.site.loop.time(), self.peer, current.head, reply.status, current.started, reply.size))
         self._give_up_waiting()
         for exchange in (current, self._reading, *self._waiting):
             if exchange is not None:
@@ -122,7 +126,20 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._paused = False
+        if self.exchange is not None and self.exchange.streamed is not None:
+            self.exchange.streamed.resume()
         self._next()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the client has yet to read what was written for it."""
+        return self._paused
+
+    @property
+    def socket(self) -> socket.socket | None:
+        """The client's socket, for its options."""
+        found: socket.socket | None = self._transport.get_extra_info("socket")
+        return found
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to receive: the slot of a large body, else the buffer that all connections share.
@@ -444,8 +461,8 @@ class Connection(asyncio.BufferedProtocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
-    def finished(self, exchange: Exchange, status: int, keep: bool) -> None:
-        """The reply of the current exchange was sent."""
+    def finished(self, exchange: Exchange, status: int, keep: bool, streamed: int | None = None) -> None:
+        """The reply of the current exchange was sent; `streamed` is the length of its body, if that came in pieces."""
         site = self.site
         if status == 200:
             site.counters.successful += 1
@@ -453,7 +470,10 @@ class Connection(asyncio.BufferedProtocol):
             site.counters.count(status)
         now = site.loop.time()
         if site.access is not None:
-            site.access((now, self.peer, exchange.head, status, exchange.started))
+            if streamed is None:
+                site.access((now, self.peer, exchange.head, status, exchange.started))
+            else:
+                site.access((now, self.peer, exchange.head, status, exchange.started, streamed))
         exchange.request = None  # it refers to the exchange, and a cycle would have to wait for the garbage collector
         self.exchange = None
         self._since = now

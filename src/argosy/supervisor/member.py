@@ -43,6 +43,9 @@ class Lane(Protocol):
     def answers(self, data: memoryview) -> None:
         """Answer records came. Raises `wire.WireError` when they are not what was asked for."""
 
+    def chunk(self, seq: int, data: bytes) -> None:
+        """A piece of a streamed answer came. Raises like `answers`."""
+
     def withdraw(self) -> None:
         """No more jobs may be sent."""
 
@@ -252,6 +255,10 @@ class Member:
 
     def _frame(self, frame: wire.Frame) -> None:
         if frame.kind == wire.HEAD and self._lane is not None:
+            self._lane.answers(frame.data)
+        elif frame.kind == wire.CHUNK and self._lane is not None:
+            self._lane.chunk(frame.id, bytes(frame.data))
+        elif frame.kind in (wire.END, wire.ERROR) and self._lane is not None:
             self._lane.answers(frame.data)
         elif frame.kind == wire.METRIC:
             self._metrics(bytes(frame.data))

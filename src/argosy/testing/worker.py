@@ -61,6 +61,12 @@ class Outcome:
     heads: list[int] = field(default_factory=list)
     """Answers in each HEAD frame."""
     metrics: list[str] = field(default_factory=list)
+    begun: dict[int, wire.Answer] = field(default_factory=dict)
+    """The heads of streamed answers by job."""
+    pieces: dict[int, list[bytes]] = field(default_factory=dict)
+    """Their pieces; what ends them is in `answers`."""
+    ends: dict[int, int] = field(default_factory=dict)
+    """END or ERROR."""
 
     def take(self, frame: wire.Frame) -> None:
         """Sort in one frame."""
@@ -68,12 +74,24 @@ class Outcome:
             self.loaded = json.loads(bytes(frame.data))
         elif frame.kind == wire.METRIC:
             self.metrics += str(frame.data, "utf-8").splitlines()
+        elif frame.kind == wire.CHUNK:
+            self.pieces[frame.id].append(bytes(frame.data))
+        elif frame.kind in (wire.END, wire.ERROR):
+            (answer,) = wire.read_answers(frame.data)
+            assert answer.seq == frame.id in self.begun
+            self.ends[answer.seq] = frame.kind
+            self.answers.append(answer)
         else:
             assert frame.kind == wire.HEAD, frame.kind
             found = list(wire.read_answers(frame.data))
             assert len(found) == frame.count
             self.heads.append(frame.count)
-            self.answers += found
+            if not found[0].last:
+                assert frame.count == 1
+                self.begun[found[0].seq] = found[0]
+                self.pieces[found[0].seq] = []
+            else:
+                self.answers += found
 
 
 class FakeServer:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.handler import Context, InvalidInput, PredictionException
-from argosy.worker import meters, outputs, tracebacks
+from argosy.worker import meters, outputs, pieces, tracebacks
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs, JobRequest
 from argosy.worker.link import Link, LinkClosed
+from argosy.worker.outlet import Outlet
 from argosy.worker.output import NOBODY, Running, tell
 
 FAILED = "Prediction failed"
@@ -40,6 +41,7 @@ class Batches:
         self._running = running
         self._tell_exception = error_detail != "none"
         self._heads: Dict[Any, bytes] = {}
+        context._is_cancelled = self._is_cancelled
         self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
 
     def adopt(self, link: Link) -> None:
@@ -48,6 +50,10 @@ class Batches:
 
     def _new_metrics(self) -> meters.MetricsStore:
         return meters.MetricsStore(self._context.request_ids or {}, self._context.model_name)
+
+    def _is_cancelled(self) -> bool:
+        requests = self._context._request_processor or ()
+        return all(isinstance(request, JobRequest) and self._link.is_cancelled(request.job.seq) for request in requests)
 
     def run(self, jobs: Sequence[wire.Job]) -> None:
         """Answer these jobs. Raises only what ends the worker."""
@@ -101,7 +107,7 @@ class Batches:
         if body is not None:
             link.answer(seq, 200, body, busy_us)
         else:
-            self._answer([request], self._checked(results, 1), busy_us)
+            self._answer([request], self._checked(results, 1), busy_us, begin)
         if context._metrics is not self._make_metrics:
             self._add_metrics(context._metrics)
         self._running.ids = NOBODY
@@ -124,6 +130,8 @@ class Batches:
     def _checked(results: Any, count: int) -> List[Any]:
         """The results of a handler for `count` requests, or for each of them why there is none."""
         if not isinstance(results, list):
+            if count == 1 and pieces.is_stream(results):
+                return [results]
             return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.NOT_A_LIST)] * count
         if len(results) != count:
             return [ArgosyError(ErrorCode.BAD_OUTPUT, outputs.WRONG_LENGTH)] * count
@@ -141,7 +149,7 @@ class Batches:
             raise LinkClosed("a fork of the worker came back from the handler")
         now = time.perf_counter_ns()
         busy_us = (now - begin) // 1000
-        self._answer(requests, results, busy_us if busy_us < _MAX_MICROSECONDS else _MAX_MICROSECONDS)
+        self._answer(requests, results, min(busy_us, _MAX_MICROSECONDS), begin)
         metrics = self._context._metrics
         if metrics is not self._make_metrics:
             self._add_metrics(metrics)
@@ -178,8 +186,10 @@ class Batches:
                 results += self._again(half, next_error)
         return results
 
-    def _answer(self, requests: List[JobRequest], results: List[Any], busy_us: int) -> None:
+    def _answer(self, requests: List[JobRequest], results: List[Any], busy_us: int, begin_ns: int) -> None:
+        """Answer each request with its result; those that come in pieces one after the other, when all the others are answered."""
         link, limit = self._link, self._limit
+        streams: List[Tuple[JobRequest, Any]] = []
         for request, item in zip(requests, results):  # noqa: B905  strict= needs Python 3.10
             if isinstance(item, BaseException):
                 self._fail(request.job, item, busy_us)
@@ -194,11 +204,78 @@ class Batches:
                     status, phrase, headers = self._head(request)
                     link.answer(request.job.seq, status, body, busy_us, phrase, headers)
             except ArgosyError as error:
-                self._fail(request.job, error, busy_us)
+                # asked here, since what comes in pieces cannot be encoded: the others need not be asked
+                if pieces.is_stream(item):
+                    streams.append((request, item))
+                else:
+                    self._fail(request.job, error, busy_us)
             except (LinkClosed, wire.WireError):
                 raise
             except Exception as error:  # noqa: BLE001  the job boundary: what was returned or set is the model's own class and may raise anything
                 self._fail(request.job, error if isinstance(error, MemoryError) else outputs.unserialisable(error), busy_us)
+
+        for request, item in streams:
+            self._stream(request, item, begin_ns)
+
+    def _stream(self, request: JobRequest, item: Any, begin_ns: int) -> None:
+        """Send the pieces of one answer as they come, until its client has left."""
+        context, job = self._context, request.job
+        context.request_ids, context.request_processor = {0: job.id}, [request]
+        self._running.ids = context.request_ids
+        outlet = Outlet(self._link, job.seq)
+        error: Optional[Exception] = None
+        try:
+            is_whole = self._send_stream(request, item, outlet)
+        except (LinkClosed, wire.WireError):
+            raise
+        except Exception as failure:  # noqa: BLE001  the job boundary: whatever a handler raises fails its job, never the worker
+            error = failure
+        self._close_stream(item)
+        busy_us = min((time.perf_counter_ns() - begin_ns) // 1000, _MAX_MICROSECONDS)
+        if error is not None:
+            self._fail(job, error, busy_us, outlet)
+        elif not is_whole:
+            outlet.drop(busy_us)
+        elif outlet.begun:
+            outlet.end(busy_us)
+        else:
+            self._answer([request], [b""], busy_us, begin_ns)
+
+    def _send_stream(self, request: JobRequest, item: Any, outlet: Outlet) -> bool:
+        """Whether it was sent to its end; False when nobody waits for it any more. Raises what the handler raises."""
+        encode: pieces.Encode = pieces.as_text
+        for piece in item:
+            if outlet.is_cancelled:
+                return False
+            if not outlet.begun:
+                encode = pieces.encoder(request, piece)
+            data = encode(piece)
+            outputs.check_size(data, self._limit)
+            if not outlet.begun:
+                outlet.begin(*self._head(request))
+            if not self._send_piece(data, outlet):
+                return False
+        return True
+
+    def _send_piece(self, data: bytes, outlet: Outlet) -> bool:
+        """Whether a piece was sent; the handler rests until there is room for it."""
+        for part in pieces.cut(data):
+            while outlet.is_full:
+                self._link.read_aside()
+                if outlet.is_cancelled:
+                    return False
+            outlet.send(part)
+        outlet.flush()
+        return True
+
+    def _close_stream(self, item: Any) -> None:
+        """Let a generator that was not exhausted clean up."""
+        close = getattr(item, "close", None)
+        try:
+            if callable(close):
+                close()
+        except Exception as error:  # noqa: BLE001  the job boundary: its answer is decided already
+            tell(tracebacks.text(error))
 
     def _head(self, request: JobRequest) -> Head:
         """Status, phrase and header block; the blocks are remembered, since most answers carry the same."""
@@ -217,37 +294,37 @@ class Batches:
                 self._heads[key] = known
         return status, phrase, known
 
-    def _fail(self, job: wire.Job, error: BaseException, busy_us: int) -> None:
-        """Say that there is no answer to one job, and why on standard error, under its request id alone."""
+    def _fail(self, job: wire.Job, error: BaseException, busy_us: int, outlet: Optional[Outlet] = None) -> None:
+        """Say that there is no answer to one job, or no rest of it, and why on standard error, under its request id alone."""
         before, self._running.ids = self._running.ids, {0: job.id}
-        self._fail_seq(job.seq, error, busy_us)
+        self._fail_seq(job.seq, error, busy_us, outlet or self._link)
         self._running.ids = before
 
-    def _fail_seq(self, seq: int, error: BaseException, busy_us: int) -> None:
+    def _fail_seq(self, seq: int, error: BaseException, busy_us: int, way: Union[Link, Outlet]) -> None:
         if isinstance(error, ArgosyError):
             if error.detail:
                 tell("{}: {}\n".format(error.message, error.detail))
-            self._link.fail(seq, error.code, error.message, error.detail, error.status, busy_us)
+            way.fail(seq, error.code, error.message, error.detail, error.status, busy_us)
         elif isinstance(error, PredictionException):
-            self._fail_chosen(seq, error, busy_us)
+            self._fail_chosen(seq, error, busy_us, way)
         elif isinstance(error, InvalidInput):
-            self._link.fail(seq, ErrorCode.INVALID_REQUEST, tracebacks.words(error), busy_us=busy_us)
+            way.fail(seq, ErrorCode.INVALID_REQUEST, tracebacks.words(error), busy_us=busy_us)
         else:
             detail = tracebacks.text(error)
             tell(detail)
             code, message = (ErrorCode.OUT_OF_MEMORY, OUT_OF_MEMORY) if isinstance(error, MemoryError) else (ErrorCode.HANDLER_FAILED, FAILED)
             if self._tell_exception:
                 message = "{}: {}".format(message, tracebacks.one_line(error))
-            self._link.fail(seq, code, message, detail, busy_us=busy_us)
+            way.fail(seq, code, message, detail, busy_us=busy_us)
 
-    def _fail_chosen(self, seq: int, error: PredictionException, busy_us: int) -> None:
+    def _fail_chosen(self, seq: int, error: PredictionException, busy_us: int, way: Union[Link, Outlet]) -> None:
         """A failure that the handler chose. Its code 200 is an answer whose body is the word error."""
         try:
             status = outputs.check_status(error.error_code)
         except ArgosyError as wrong:
-            self._fail_seq(seq, wrong, busy_us)
+            self._fail_seq(seq, wrong, busy_us, way)
             return
-        if status == 200:
+        if status == 200 and not (isinstance(way, Outlet) and way.begun):
             self._link.answer(seq, 200, b"error", busy_us)
         else:
-            self._link.fail(seq, ErrorCode.HANDLER_STATUS, tracebacks.words(error.message), status=status, busy_us=busy_us)
+            way.fail(seq, ErrorCode.HANDLER_STATUS, tracebacks.words(error.message), status=status, busy_us=busy_us)

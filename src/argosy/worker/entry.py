@@ -8,9 +8,11 @@ from argosy import wire
 from argosy.handler import Context
 from argosy.worker import outputs
 from argosy.worker.inputs import Inputs, JobRequest
+from argosy.worker.manner import Manner
 
 Call = Callable[[List[Any], Context], Any]
 Close = Callable[[], Any]
+PLAIN = Manner(streams=False, asynchronous=False)
 
 
 def nothing_to_close() -> None:
@@ -20,13 +22,17 @@ def nothing_to_close() -> None:
 class Entry:
     """A handler that is ready. `call(inputs, context)` gives a list with one result, or one exception, for each input.
 
-    `style` is function, class, legacy or typed. `batch` tells whether it takes several inputs at once, `view` whether it takes a body where it lies.
+    A result may come in pieces: it is then an iterator. `style` is function, class, legacy or typed. `batch` tells whether it takes several inputs at
+    once, which one that is declared to stream never does, and `view` whether it takes a body where it lies.
     """
 
-    def __init__(self, style: str, call: Call, *, batch: bool = True, view: bool = False, close: Close = nothing_to_close) -> None:
+    def __init__(
+        self, style: str, call: Call, *, manner: Manner = PLAIN, batch: bool = True, view: bool = False, close: Close = nothing_to_close
+    ) -> None:
         self.style = style
         self.call = call
-        self.batch = batch
+        self.manner = manner
+        self.batch = batch and manner == PLAIN
         self.view = view
         self.close = close
         self.context: Optional[Context] = None
@@ -45,4 +51,7 @@ class Entry:
 
     def describe(self) -> Dict[str, Any]:
         """What the server is told about it."""
-        return {"style": self.style, "batch": self.batch, "view": self.view}
+        return {
+            "style": self.style, "batch": self.batch, "view": self.view,
+            "streams": self.manner.streams, "asynchronous": self.manner.asynchronous,
+        }  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from typing import List, Optional, Sequence
+from collections import deque
+from typing import Deque, Dict, List, Optional, Sequence
 
 from argosy import wire
 from argosy.wire import ANSWER, BEGUN, CANCEL_OFFSET, CANCEL_SLOTS, OUTBOX, OUTBOX_SIZE, PAGE_SIZE, STARTED
@@ -37,6 +38,12 @@ class Link:
         self._first_ns = 0
         self._metrics: List[bytes] = []
         self._metrics_size = 0
+        self._aside: Deque[wire.Frame] = deque()
+        """Frames that came while a streamed answer waited for room."""
+        self._is_kept = False
+        """Nobody minds what becomes of the data of frames that were handed out."""
+        self.credits: Dict[int, int] = {}
+        """The streamed answers under way: how many bytes of each the server has made room for. Written by `Outlet`, too."""
         self.abandoned = False
 
     def __repr__(self) -> str:
@@ -49,6 +56,12 @@ class Link:
 
     def receive(self) -> wire.Frame:
         """The next frame; its data is valid until the next call."""
+        if self._aside:
+            return self._aside.popleft()
+        self._is_kept = False
+        return self._next()
+
+    def _next(self) -> wire.Frame:
         reader = self._reader
         while True:
             frame = reader.next()
@@ -61,6 +74,23 @@ class Link:
             if not count:
                 raise LinkClosed("the server closed the link")
             reader.filled(count)
+
+    def read_aside(self) -> None:
+        """Wait for a frame while jobs are being answered: take it if it gives credit, else keep it for `receive`."""
+        if not self._is_kept:
+            # bodies of jobs that wait, or that a handler looks at, lie in the reader's buffer
+            self._reader.keep()
+            self._is_kept = True
+        frame = self._next()
+        if frame.kind == wire.CREDIT:
+            self.take_credit(frame)
+        elif frame.kind != wire.CANCEL:  # the page has told of that
+            self._aside.append(frame._replace(data=memoryview(bytes(frame.data))))
+
+    def take_credit(self, frame: wire.Frame) -> None:
+        """There is more room for a streamed answer; nothing if it is over."""
+        if frame.id in self.credits:
+            self.credits[frame.id] = wire.read_credit(frame.data)
 
     def is_cancelled(self, seq: int) -> bool:
         """Whether nobody waits for this job any more."""
@@ -109,7 +139,7 @@ class Link:
             if size <= OUTBOX_SIZE:
                 self._append(pieces)
                 return
-        self._send([wire.frame_header(wire.HEAD, size, count=1), *pieces])
+        self.send_pieces([wire.frame_header(wire.HEAD, size, count=1), *pieces])
 
     def add_metrics(self, lines: bytes) -> None:
         """Send these metric lines with the next flush."""
@@ -135,17 +165,17 @@ class Link:
             out.append(wire.frame(wire.METRIC, b"".join(self._metrics)))
             self._metrics, self._metrics_size = [], 0
         if out:
-            self._send([b"".join(out)])
+            self.send_pieces([b"".join(out)])
         self._words[OUTBOX] = 0
         self._used = self._count = self._first_ns = 0
 
     def send(self, kind: int, data: bytes) -> None:
         """Send a frame of its own, after what is in the outbox."""
         self.flush()
-        self._send([wire.frame(kind, data)])
+        self.send_pieces([wire.frame(kind, data)])
 
-    def _send(self, pieces: Sequence[wire.Buffer]) -> None:
-        """Everything in `pieces`, however often the kernel takes only a part."""
+    def send_pieces(self, pieces: Sequence[wire.Buffer]) -> None:
+        """Send whole frames, past the outbox, however often the kernel takes only a part."""
         try:
             if len(pieces) == 1:
                 self._sock.sendall(pieces[0])

@@ -15,6 +15,7 @@ from argosy.errors import ArgosyError, ErrorCode
 from argosy.handler import CallContext, Context
 from argosy.worker import legacy, typed
 from argosy.worker.entry import Entry
+from argosy.worker.manner import manner_of, require_plain
 from argosy.worker.tracebacks import one_line, place, text
 
 ONE_CLASS = "Expected only one class in custom service code or a function entry point"
@@ -57,7 +58,11 @@ def load(handler: str, context: Context, swallow_initialize_errors: bool = False
     name = parse_handler(handler)
     try:
         module = _import(name, str(context.system_properties["model_dir"]))
-        return _find(module, name, context, swallow_initialize_errors)
+        entry = _find(module, name, context, swallow_initialize_errors)
+        if entry.manner.asynchronous:
+            message = "The handler {} is asynchronous, which is not supported; write a plain function".format(handler)
+            raise ArgosyError(ErrorCode.INVALID_MODEL, message)
+        return entry
     except ArgosyError as error:
         raise error if isinstance(error, LoadFailed) else LoadFailed(error.code, error.message, detail=error.detail) from error
     except Exception as error:  # the boundary to the model's code: whatever it raises is a failed load
@@ -109,11 +114,14 @@ def _find(module: ModuleType, name: HandlerName, context: Context, swallow: bool
 
 
 def _from_function(function: Any, context: Context) -> Entry:
-    typed.refuse_unsupported(function)
     if typed.is_typed(function):
         return typed.entry(function, _call_context(context))
-    function(None, context)
-    return Entry("function", function)
+    manner = manner_of(function)
+    loading = function(None, context)
+    if manner.streams:
+        next(loading, None)  # what is before its first `yield` is what a function does when it is called at load
+        loading.close()
+    return Entry("function", function, manner=manner)
 
 
 def _call_context(context: Context) -> CallContext:
@@ -157,16 +165,16 @@ def _from_class(found: type, context: Context, swallow: bool) -> Entry:
         return typed.class_entry(found, _call_context(context))
     service = found()
     handle = getattr(service, "handle")  # noqa: B009  an AttributeError that names the class is the message we want
-    typed.refuse_unsupported(handle)
     try:
         initialize = getattr(service, "initialize", None)
         if initialize is not None:
+            require_plain(initialize, "write a plain function")
             initialize(context)
     except Exception as error:  # the old server swallowed these; on request we do too
         if not swallow:
             raise
         sys.stderr.write(text(error))
-    return Entry("class", handle)
+    return Entry("class", handle, manner=manner_of(handle))
 
 
 def _from_legacy(found: type, context: Context) -> Entry:

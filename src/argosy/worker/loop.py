@@ -122,7 +122,7 @@ class Worker:
                     return EXIT_LOAD_FAILED
             elif frame.kind == wire.STOP:
                 return 0
-            elif frame.kind != wire.CANCEL:
+            elif frame.kind not in (wire.CANCEL, wire.CREDIT):
                 raise wire.WireError("a frame of kind {} does not belong here".format(frame.kind))
 
     def _close(self) -> None:

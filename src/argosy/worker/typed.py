@@ -14,6 +14,8 @@ from argosy.handler import Batch, CallContext, Context, InvalidInput
 from argosy.worker import hints, outputs
 from argosy.worker.entry import Entry, nothing_to_close
 from argosy.worker.inputs import Inputs, JobRequest, decode_json, decode_text, media_type
+from argosy.worker.manner import manner_of, name_of, require_plain
+from argosy.worker.pieces import is_stream
 
 _OLD_DATA = ("data",)
 _OLD_CONTEXT = ("context", "_context")
@@ -37,18 +39,6 @@ class Signature(NamedTuple):
     inputs: List[Parameter]
     context: Optional[str]
     batched: bool
-
-
-def refuse_unsupported(function: Any) -> None:
-    """Raises `ArgosyError` INVALID_MODEL for handlers that stream or are asynchronous, which this version cannot call."""
-    call = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004  the method itself is wanted
-    asynchronous = "asynchronous"
-    kinds = ((inspect.iscoroutinefunction, asynchronous), (inspect.isasyncgenfunction, asynchronous), (inspect.isgeneratorfunction, "a generator"))
-    for is_kind, kind in kinds:
-        if is_kind(function) or is_kind(call):
-            name = getattr(function, "__name__", str(function))
-            message = "The handler {} is {}, which is not supported; write a plain function that returns its result".format(name, kind)
-            raise ArgosyError(ErrorCode.INVALID_MODEL, message)
 
 
 def is_typed(function: Any) -> bool:
@@ -111,6 +101,11 @@ def _is_json(media: str) -> bool:
     return lowered == "application/json" or lowered.endswith("+json")
 
 
+def _kept_view(body: wire.Buffer) -> memoryview:
+    """A view for a handler that looks at it after others came: where the body lies there is another one by then."""
+    return memoryview(bytes(body))
+
+
 class TypedEntry(Entry):
     """A typed handler that is ready."""
 
@@ -122,8 +117,15 @@ class TypedEntry(Entry):
         # an empty body is an input where the hint is text or bytes; it is never JSON
         self._takes_empty = self._raw is not None or hint is str
         view = self._raw is memoryview
+        manner = manner_of(function)
+        if manner.streams or manner.asynchronous:
+            if self._signature.batched:
+                message = "The handler {} takes a Batch, so it must be a plain function that returns its results".format(name_of(function))
+                raise ArgosyError(ErrorCode.INVALID_MODEL, message)
+            if view:
+                self._raw = _kept_view
         call = self._call_batch if self._signature.batched else self._call_each
-        super().__init__("typed", call, batch=self._signature.batched, view=view, close=close)
+        super().__init__("typed", call, manner=manner, batch=self._signature.batched, view=view, close=close)
         self.context = context
 
     def prepare(self, inputs: Inputs, job: wire.Job) -> Any:
@@ -223,6 +225,8 @@ class TypedEntry(Entry):
         if self._signature.context is not None:
             arguments[self._signature.context] = context
         results = self._function(**arguments)
+        if is_stream(results):
+            raise ArgosyError(ErrorCode.BAD_OUTPUT, outputs.NOT_A_LIST)
         return list(results) if isinstance(results, tuple) else results
 
     def encode(self, item: Any, request: JobRequest) -> wire.Buffer:
@@ -249,19 +253,18 @@ def _call_stage(service: Any, stage: str, context: CallContext) -> None:
     """Call an optional method, with the context if it takes one."""
     method = getattr(service, stage, None)
     if method is not None:
-        refuse_unsupported(method)
+        require_plain(method, "write a plain function")
         method(*([context] if inspect.signature(method).parameters else []))
 
 
 def class_entry(found: type, context: CallContext) -> Entry:
     """The entry of a class with `predict` and perhaps `load`, `warmup` and `close`; it is made, loaded and warmed up here."""
     service: Any = found()
-    refuse_unsupported(service.predict)
     _call_stage(service, "load", context)
     close = getattr(service, "close", nothing_to_close)
     if is_typed(service.predict):
         made: Entry = TypedEntry(service.predict, context, close)
     else:
-        made = Entry("class", service.predict, close=close)
+        made = Entry("class", service.predict, manner=manner_of(service.predict), close=close)
     _call_stage(service, "warmup", context)
     return made

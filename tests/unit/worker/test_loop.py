@@ -82,7 +82,7 @@ def test_closed_link_is_an_ordinary_end(model: WriteModel) -> None:
 def test_loaded_tells_what_was_loaded(model: WriteModel) -> None:
     """The server learns pid, style and what the handler takes."""
     _, outcome = run_worker(load_frame(model(HANDLER), "svc"))
-    assert set(outcome.loaded) == {"ok", "pid", "style", "batch", "view", "load_ms"}
+    assert set(outcome.loaded) == {"ok", "pid", "style", "batch", "view", "streams", "asynchronous", "load_ms"}
     assert (outcome.loaded["style"], outcome.loaded["batch"], outcome.loaded["view"]) == ("function", True, False)
 
 
