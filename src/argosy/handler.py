@@ -19,8 +19,8 @@ class Batch(List[T]):
 class Event:
     """One event of a `text/event-stream`, for a handler that streams: `yield Event({"token": "a"}, event="token")`.
 
-    `data` is text or anything that can be written as JSON. `event` is its type, `id` what a client that reconnects sends as `Last-Event-ID`, `retry_ms`
-    how long it waits before. A line break in `event` or `id` fails the request. In a stream of another type only `data` is sent.
+    `data` is text or anything that can be written as JSON. `event` is its type, `id` what a client that reconnects sends as `Last-Event-ID`,
+    `retry_ms` how long it waits before. A line break in `event` or `id` fails the request. In a stream of another type only `data` is sent.
     """
 
     __slots__ = ("data", "event", "id", "retry_ms")
@@ -136,7 +136,6 @@ class Context:
         }
         self._request_processor: Optional[List[RequestProcessor]] = None
         self._metrics: Any = None  # a store, or a function that makes it: most handlers never ask
-        self._is_cancelled: Optional[Callable[[], bool]] = None  # the worker's way to know; a handler that never asks costs nothing
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Context) and self.__dict__ == other.__dict__
@@ -170,11 +169,6 @@ class Context:
     @metrics.setter
     def metrics(self, metrics: Any) -> None:
         self._metrics = metrics
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether nobody waits for the answer any more, of a batch for any of the answers. It may become true at any moment."""
-        return self._is_cancelled is not None and self._is_cancelled()
 
     def __processor(self, idx: int) -> RequestProcessor:
         if self._request_processor is None:
@@ -227,6 +221,9 @@ class Context:
 class CallContext(Context):
     """The context of typed handlers: a `Context` with short names for its first request."""
 
+    _is_cancelled: Optional[Callable[[], bool]] = None
+    """How the worker knows. It is asked when a handler asks."""
+
     @property
     def id(self) -> str:
         """The id of the request, or of the first one of a batch; empty while the model loads."""
@@ -236,3 +233,8 @@ class CallContext(Context):
     def headers(self) -> Dict[str, str]:
         """The headers of the request, names in lower case."""
         return {name.lower(): value for name, value in self.get_all_request_header(0).items() if isinstance(value, str)}
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for the answer any more, of a batch for any of the answers. It may become true at any moment."""
+        return self._is_cancelled is not None and self._is_cancelled()

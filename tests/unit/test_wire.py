@@ -204,3 +204,38 @@ def test_shared_page_has_room_for_everything() -> None:
 def test_output_is_cut_at_its_marks(line: bytes, pieces: list[tuple[str, bytes]]) -> None:
     """Each piece with its request ids; what only looks like a mark stays text."""
     assert wire.read_output(line) == pieces
+
+
+@pytest.mark.parametrize("total", [0, 1, 1 << 40])
+def test_credit_comes_back(total: int) -> None:
+    """Under the number of its answer."""
+    reader = wire.FrameReader()
+    data = wire.credit_frame(9, total)
+    reader.space()[: len(data)] = data
+    reader.filled(len(data))
+    frame = reader.next()
+    assert frame is not None
+    assert (frame.kind, frame.id, wire.read_credit(frame.data)) == (wire.CREDIT, 9, total)
+
+
+@pytest.mark.parametrize("data", [b"", b"1234567", b"123456789"])
+def test_credit_that_is_none(data: bytes) -> None:
+    """It has eight bytes."""
+    with pytest.raises(wire.WireError):
+        wire.read_credit(data)
+
+
+def test_frames_can_be_kept() -> None:
+    """What was handed out stays when more is read, and what was half read goes on."""
+    reader = wire.FrameReader()
+    first, second = wire.frame(wire.LOG, b"first"), wire.frame(wire.LOG, b"second")
+    reader.space()[: len(first) + 10] = first + second[:10]
+    reader.filled(len(first) + 10)
+    kept = reader.next()
+    assert kept is not None
+    reader.keep()
+    reader.space()[: len(second) - 10] = second[10:]
+    reader.filled(len(second) - 10)
+    frame = reader.next()
+    assert frame is not None
+    assert (bytes(kept.data), bytes(frame.data)) == (b"first", b"second")

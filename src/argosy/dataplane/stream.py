@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from argosy import wire
 from argosy.errors import ArgosyError
-from argosy.messages import JobState, ReplySink, Request, Response
+from argosy.messages import JobState, Request, Response
 
 _log = logging.getLogger("argosy.dataplane")
 _STEP = wire.WINDOW // 2

@@ -118,7 +118,10 @@ class Site:
     budget: Budget
     counters: HttpCounters
     access: Callable[[tuple[Any, ...]], None] | None
-    """Told of every reply: when, peer, `Head`, status, when the request began, and the length of a body that came in pieces; see `head.access_lines`."""
+    """Told of every reply: when, peer, `Head`, status, when the request began, and the length of a body that came in pieces.
+
+    See `head.access_lines`.
+    """
     cors: tuple[tuple[str, str], ...] = ()
     gate: Gate | None = None
     """Asks for tokens, if there are any."""

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.handler import Context, InvalidInput, PredictionException
+from argosy.handler import CallContext, Context, InvalidInput, PredictionException
 from argosy.worker import meters, outputs, pieces, tracebacks
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs, JobRequest
@@ -41,7 +41,8 @@ class Batches:
         self._running = running
         self._tell_exception = error_detail != "none"
         self._heads: Dict[Any, bytes] = {}
-        context._is_cancelled = self._is_cancelled
+        if isinstance(context, CallContext):
+            context._is_cancelled = self._is_cancelled
         self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
 
     def adopt(self, link: Link) -> None:

@@ -117,8 +117,8 @@ def _from_function(function: Any, context: Context) -> Entry:
     if typed.is_typed(function):
         return typed.entry(function, _call_context(context))
     manner = manner_of(function)
-    loading = function(None, context)
-    if manner.streams:
+    loading = None if manner.asynchronous else function(None, context)
+    if loading is not None and manner.streams:
         next(loading, None)  # what is before its first `yield` is what a function does when it is called at load
         loading.close()
     return Entry("function", function, manner=manner)

@@ -259,7 +259,7 @@ def _cut(_: World, __: FakeMember) -> list[bytes]:
 
 
 def _streamed(_: World, __: FakeMember) -> list[bytes]:
-    return [wire.answer_record(1, 200, b"1", flags=0)]
+    return [wire.answer_record(1, 200, b"1", flags=0)] * 2
 
 
 def _odd_headers(_: World, __: FakeMember) -> list[bytes]:

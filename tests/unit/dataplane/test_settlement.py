@@ -11,6 +11,7 @@ from argosy.dataplane.batcher import Policy
 from argosy.dataplane.dispatcher import Dispatcher
 from argosy.dataplane.model import Counters
 from argosy.dataplane.queue import JobQueue
+from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import JobState, Request, Response
 from argosy.testing.loop import FakeLoop
@@ -88,6 +89,28 @@ class Storm(RuleBasedStateMachine):
             member.say(*(self.record(seq, failed) for seq in seqs))
 
     @precondition(lambda self: self.members)
+    @rule(place=PLACES, size=st.sampled_from([0, 1, 70_000]))
+    def stream(self, place: int, size: int) -> None:
+        """The first job of a worker is, or begins to be, answered in pieces."""
+        member = self.members[place % len(self.members)]
+        if not member.has:
+            return
+        seq = member.has[0]
+        assert member.page is not None
+        if not isinstance(member.lane.jobs[seq].sink, Stream):
+            member.begin(max(member.page.begun - 1, seq))
+            member.begin_stream(seq)
+        member.lane.chunk(seq, b"x" * size)
+
+    @precondition(lambda self: self.admitted)
+    @rule(place=PLACES)
+    def drain(self, place: int) -> None:
+        """A client makes room, also one whose answer is over."""
+        flow = client_of(self.admitted[place % len(self.admitted)]).flow
+        if flow is not None:
+            flow.drained()
+
+    @precondition(lambda self: self.members)
     @rule(place=PLACES, kind=st.sampled_from(["unknown", "streamed", "headers", "cut"]))
     def lie(self, place: int, kind: str) -> None:
         """The link ends with a `WireError`, as the channel would take it, and the worker is killed."""
@@ -95,7 +118,7 @@ class Storm(RuleBasedStateMachine):
         known = member.has[0] if member.has else 1
         junk = {
             "unknown": wire.answer_record(10_000, 200, b""),
-            "streamed": wire.answer_record(known, 200, b"", flags=0),
+            "streamed": wire.answer_record(known, 200, b"", flags=0) * 2,
             "headers": wire.answer_record(known, 200, b"", headers=b"odd"),
             "cut": wire.answer_record(known, 200, b"body")[:-1],
         }[kind]
@@ -137,6 +160,8 @@ class Storm(RuleBasedStateMachine):
             return
         in_flight = [job for member in self.members for job in member.lane.jobs.values()]
         for job in self.admitted:
+            if client_of(job).broken and client_of(job).flow is not None and not client_of(job).outcomes and job.state is JobState.SETTLED:
+                self.left.add(id(job))  # it could not take a piece, and was given up
             expected = 1 if job.state is JobState.SETTLED and id(job) not in self.left else 0
             assert len(client_of(job).outcomes) == expected, job
         counters = self.counters
