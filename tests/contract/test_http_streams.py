@@ -139,7 +139,7 @@ def test_failure_in_the_middle_for_http_1_0_breaks_the_connection(make_site: Mak
 def test_a_stream_of_events_tells_of_its_failure(make_site: MakeSite, kind: str) -> None:
     """As its last event, in the words of a failed reply; the body is cut off all the same."""
     answer = Answer(make_site, kind=kind).begin(b"data: a\n\n").fail()
-    head, _, body = answer.client.raw.partition(b"\r\n\r\n")
+    body = answer.client.raw.partition(b"\r\n\r\n")[2]
     assert body.startswith(b"9\r\ndata: a\n\n\r\n")
     assert b"event: error\ndata: {\ndata:   \"code\": 503,\n" in body
     assert body.endswith(b"data: }\n\n\r\n")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import os
 import random
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,14 @@ def is_whole(reply: Reply) -> bool:
     return 200 <= reply.status <= 999 and reply.headers["x-request-id"] != "" and (length is None or len(reply.body) == int(length))
 
 
+def is_one(reply: Future[Reply]) -> bool:
+    """Whether a client got one reply: a whole one, or the beginning of a streamed one that shows that its end is missing."""
+    try:
+        return is_whole(reply.result())
+    except http.client.IncompleteRead:
+        return True
+
+
 def test_frames_of_a_hostile_worker(server: RunningServer) -> None:
     """Whatever it sends, each of its clients gets one reply, another model is served as before, and honest workers take its place."""
     dice = random.Random(20261122)
@@ -119,7 +129,7 @@ def test_frames_of_a_hostile_worker(server: RunningServer) -> None:
         for _ in range(ATTACKS // WORKERS):
             attacks = [send("hostile", attack(dice)) for _ in range(WORKERS)]
             assert send("other", "echo:mine").result().text == "mine"
-            assert all(is_whole(reply.result()) for reply in attacks)
+            assert all(is_one(reply) for reply in attacks)
     wait_for(lambda: all(worker["status"] == "READY" for worker in server.describe("hostile")["workers"]), "all workers are back")
     with server.clients(WORKERS) as send:
         assert [reply.result().text for reply in [send("hostile", "{}") for _ in range(4 * WORKERS)]] == ["honest"] * 4 * WORKERS

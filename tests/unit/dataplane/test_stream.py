@@ -23,12 +23,12 @@ HEAD = wire.HEADER.size
 class World:
     """One dispatcher with a worker that streams."""
 
-    def __init__(self, timeout_s: float = 60.0, batch_size: int = 1, **style: object) -> None:
+    def __init__(self, timeout_s: float = 60.0, batch_size: int = 1, streams: bool = True) -> None:
         self.loop = FakeLoop()
         self.counters = Counters()
         self.queue = JobQueue(100)
         self.dispatcher = Dispatcher("m", self.queue, Policy(batch_size, 0.0), self.counters, self.loop, timeout_s)
-        self.member = FakeMember(self.dispatcher, **(style or {"streams": True}))
+        self.member = FakeMember(self.dispatcher, streams=streams)
 
     def submit(self, *clients: Client, slot: FakeSlot | None = None) -> list[Request]:
         """Admit a job for each client."""
