@@ -44,12 +44,17 @@ class Decision:
     wait_s: float | None = None
 
 
+_ONE = Decision(1)
+
+
 def decide(policy: Policy, waiting: int, oldest_age_s: float, free_workers: int, job_us: float) -> Decision:
     """What one of `free_workers` workers without work gets of `waiting` jobs, at least one of each.
 
     Several free workers share what waits, so that none idles beside a long message.
     """
     size = min(policy.batch_size, LARGEST)
+    if size == waiting == 1:
+        return _ONE
     full = policy.message_jobs(job_us)
     if size == 1:
         return Decision(min(full, -(-waiting // free_workers)))

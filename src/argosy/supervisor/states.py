@@ -23,6 +23,8 @@ class State(enum.Enum):
     """No process; the next start waits for a timer."""
     STOPPED = "STOPPED"
 
+    __hash__ = object.__hash__  # an Enum hashes its name by a call of Python, which the table would need twice for every message
+
 
 class Event(enum.Enum):
     """What can happen to a worker."""
@@ -41,6 +43,8 @@ class Event(enum.Enum):
     EXITED = "EXITED"
     RETRY = "RETRY"
     """The pause of BACKOFF is over."""
+
+    __hash__ = object.__hash__  # as above
 
 
 class Action(enum.Enum):
