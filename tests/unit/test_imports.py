@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "argosy"
-WORKER_SIDE = [SOURCE / "wire.py", SOURCE / "handler.py", SOURCE / "errors.py", *sorted((SOURCE / "worker").glob("**/*.py"))]
+WORKER_SIDE = [*(SOURCE / f"{name}.py" for name in ("wire", "handler", "invocations", "errors")), *sorted((SOURCE / "worker").glob("**/*.py"))]
 
 
 def lint(source: Path, contract: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +52,7 @@ def test_package_keeps_every_contract(copy: Path, contract: str) -> None:
         ("pure", "messages.py", "import logging"),
         ("worker", "worker/loop.py", "from argosy import messages"),
         ("worker", "handler.py", "import click"),
+        ("worker", "invocations.py", "import argosy.config"),
         ("worker", "wire.py", "import argosy.config"),
         ("http", "dataplane/queue.py", "from http import HTTPStatus"),
         ("http", "server.py", "import httptools"),

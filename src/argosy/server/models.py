@@ -75,12 +75,18 @@ def surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, re
     )
 
 
+def arena_bytes(config: Config) -> int:
+    """The memory for large bodies of each model: room for the largest one that is allowed, or it would be kept in pieces, then copied whole."""
+    largest = 1 << max(0, config.max_request_size - 1).bit_length()
+    return min(max(_ARENA_BYTES, largest), config.request_memory_bytes)
+
+
 def model_maker(
     config: Config, predictions: RecordLog, around: Surroundings, next_gpu: Callable[[], int | None]
 ) -> Callable[[ModelSpec], ServedModel]:
     """Makes models by the configuration; none has workers yet. Their first numbers are those that MMS gave as ports."""
     numbers = iter(range(_FIRST_NUMBER, 1 << 62))
-    arena = min(_ARENA_BYTES, config.request_memory_bytes) if hasattr(os, "memfd_create") else 0
+    arena = arena_bytes(config) if hasattr(os, "memfd_create") else 0
     on_batch = predictions.write if predictions.enabled else None
 
     def make(spec: ModelSpec) -> ServedModel:
