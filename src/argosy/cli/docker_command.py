@@ -1,4 +1,4 @@
-"""`argosy docker`: Dockerfiles for handlers, images, and what is in them."""
+"""`argosy docker`: the group, and the command that lists what is in an image."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from argosy import __version__
+from argosy.cli.lazy import LazyGroup
 from argosy.cli.options import fail
 from argosy.docker import sbom
 from argosy.errors import ArgosyError, ErrorCode
@@ -19,12 +20,19 @@ from argosy.errors import ArgosyError, ErrorCode
 _OS_RELEASE = Path("/etc/os-release")
 
 
-@click.group("docker", short_help="Build container images.")
-def docker_command() -> None:
+_COMMANDS = {
+    "init": ("argosy.cli.docker_images", "init_command", "Write a Dockerfile for a model."),
+    "build": ("argosy.cli.docker_images", "build_command", "Build an image that serves a model."),
+    "sbom": ("argosy.cli.docker_command", "sbom_command", "List what is installed in an image."),
+}
+
+
+@click.group("docker", cls=LazyGroup, table=_COMMANDS)
+def docker_group() -> None:
     """Write Dockerfiles, build images, list what is in them."""
 
 
-@docker_command.command("sbom")
+@click.command("sbom", short_help="List what is installed in an image.")
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="File to write. Default: standard output.")
 def sbom_command(output: Path | None) -> None:
     """List what is installed here, Python distributions and Debian packages, as CycloneDX JSON: the bill of materials of an image.

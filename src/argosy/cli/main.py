@@ -12,7 +12,7 @@ from argosy.cli.lazy import LazyGroup
 _COMMANDS = {
     "serve": ("argosy.cli.serve", "serve_command", "Serve models in the foreground."),
     "archive": ("argosy.cli.archive", "archive_command", "Pack a model and its handler."),
-    "docker": ("argosy.cli.docker_command", "docker_command", "Build container images."),
+    "docker": ("argosy.cli.docker_command", "docker_group", "Build container images."),
     "config": ("argosy.cli.config_command", "config_command", "Show and check settings."),
     "sagemaker": ("argosy.cli.sagemaker", "sagemaker_group", "Amazon SageMaker: deploy, invoke, watch, delete."),
     "token": ("argosy.cli.token_command", "token_command", "Make a bearer token."),

@@ -32,6 +32,8 @@ class Order:
     arguments: Mapping[str, str] = field(default_factory=dict)
     made_at: int | None = None
     """The one time of all files, in seconds since 1970, which makes builds repeatable; None for the times that they have."""
+    ignore_file: Path | None = None
+    """What does not belong to the context, where that has no .dockerignore; docker finds it beside the Dockerfile, as Dockerfile.dockerignore."""
     extra: Sequence[str] = ()
     """Options of the program itself."""
 
@@ -55,6 +57,8 @@ class Tool:
             command += ["--format", "docker"]
             if order.made_at is not None:
                 command += ["--timestamp", str(order.made_at)]
+            if order.ignore_file is not None:
+                command += ["--ignorefile", str(order.ignore_file)]
         arguments = {**order.arguments, **({} if order.made_at is None else {"SOURCE_DATE_EPOCH": str(order.made_at)})}
         for tag in order.tags:
             command += ["--tag", tag]

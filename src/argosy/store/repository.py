@@ -77,7 +77,7 @@ class Repository:
         with ExitStack() as undo:
             location = self._cache.unpacked(archive, url)
             undo.callback(location.release)
-            location.directory = _nested_folder(location.directory) if nested else model_folder(location.directory)
+            location.directory = nested_folder(location.directory) if nested else model_folder(location.directory)
             undo.pop_all()
         return location
 
@@ -113,7 +113,7 @@ def model_folder(directory: Path) -> Path:
     return next((folder for folder in _folders(directory) if manifest.find_legacy(folder)), directory)
 
 
-def _nested_folder(directory: Path) -> Path:
+def nested_folder(directory: Path) -> Path:
     """The one folder in which the archiver puts everything that goes into a tar.gz, or the folder itself."""
     inside = _folders(directory)
     if len(inside) == 1 and (inside[0] / manifest.FOLDER / manifest.FILE).is_file() and inside[0].name != manifest.FOLDER:
