@@ -52,7 +52,7 @@ def test_every_option_of_the_images_is_explained() -> None:
     assert isinstance(group, click.Group)
     commands = [group.get_command(click.Context(group), name) for name in group.list_commands(click.Context(group))]
     known = {name for command in commands if command for given in command.params if isinstance(given, click.Option) for name in given.opts}
-    assert len(known) >= 8
+    assert "--dry-run" in known
     assert [option for option in sorted(known) if f"`{option}" not in text] == []
 
 
