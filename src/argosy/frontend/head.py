@@ -53,9 +53,12 @@ class Head:
     def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
         self.method = method
         self.target = target
+        self.block = block = b"\0".join(fields)
+        if b" \0" in block or b"\t\0" in block or block.endswith((b" ", b"\t")):  # blanks behind a value are no part of it
+            fields = [field.rstrip(b" \t") for field in fields]
+            self.block = b"\0".join(fields)
         self.fields = fields
         """name, value, name, value …"""
-        self.block = b"\0".join(fields)
         self.keep_alive = keep_alive
         self.is_plain = keep_alive and method != b"HEAD"
         """Whether an ordinary answer needs no more than the ordinary head."""

@@ -146,12 +146,15 @@ class Connection(asyncio.BufferedProtocol):
 
         Of that only the beginning as long as no head was read: what comes along of a large body has to be copied twice.
         """
+        reading = self._reading
         if self._body_left:
-            reading = self._reading
             assert reading is not None
             assert reading.slot is not None
             return reading.slot.view[reading.received :]
-        return self.site.receive if self._reading is not None else self._room
+        if reading is None:
+            return self._room
+        # no more than is left of its body: what comes behind it would be taken apart at once, however many requests it were
+        return self.site.receive[: max(len(self.site.receive_head), reading.head.length - reading.received)]
 
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were received."""

@@ -11,10 +11,11 @@ PLAIN = (b"Host", b"a", b"Content-Type", b"Text/Plain", b"CONTENT-LENGTH", b"7 "
 
 
 def test_what_is_noted() -> None:
-    """Lengths are numbers, types keep their letter case, names do not matter in theirs."""
+    """Lengths are numbers, types keep their letter case, names do not matter in theirs; blanks behind a value are no part of it."""
     head = Head(b"POST", b"/x", PLAIN, True)
     assert (head.length, head.content_type, head.is_form, head.hosts, head.is_plain, head.is_chunked) == (7, b"Text/Plain", False, 1, True, False)
-    assert head.block == b"Host\0a\0Content-Type\0Text/Plain\0CONTENT-LENGTH\x007 "
+    assert head.block == b"\0".join(head.fields) == b"Host\0a\0Content-Type\0Text/Plain\0CONTENT-LENGTH\x007"
+    assert Head(b"GET", b"/", (b"X", b"a \t", b"Y", b"c  d", b"Z", b"b"), True).block == b"X\0a\0Y\0c  d\0Z\0b"
     assert repr(head) == "<Head POST b'/x' 7 bytes>"
     assert not Head(b"HEAD", b"/x", PLAIN, True).is_plain
     assert not Head(b"POST", b"/x", PLAIN, False).is_plain
