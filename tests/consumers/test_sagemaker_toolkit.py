@@ -125,6 +125,18 @@ def test_one_model(container: Container) -> None:
     assert "the server has ended; left: []" in container.output
 
 
+def test_the_platform_chooses_the_port(container: Container) -> None:
+    """The toolkit's one listener stays one, on that port, whatever other ports would be allowed."""
+    container.write("/opt/ml/model/code/inference.py", INFERENCE)
+    container.write("/opt/ml/model/factor", "2")
+    container.env = {**container.env, "SAGEMAKER_BIND_TO_PORT": "9000", "SAGEMAKER_SAFE_PORT_RANGE": "9001-9009"}
+    container.start("python", "/entry.py", "serve")
+    wait_for(lambda: (pong := container.ask("GET", "/ping", port=9000)) is not None and pong.status == 200, "/ping", 90)
+    assert json.loads(got(container.ask("GET", "/models", port=9000)).body)["models"] == [{"modelName": "model", "modelUrl": "/opt/ml/model"}]
+    assert [port for port in (8080, 8081, 9001) if container.ask("GET", "/ping", port=port) is not None] == []
+    assert got(container.ask("POST", "/invocations", "21", "application/json", port=9000)).body == b"42"
+
+
 def test_sigterm_lets_a_request_finish(container: Container) -> None:
     """What runs when the platform stops the container is answered."""
     container.write("/opt/ml/model/code/inference.py", INFERENCE)

@@ -37,7 +37,7 @@ def refused(container: EndpointContainer) -> str:
     ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "soon", "default_response_timeout_seconds=soon"),
     ("SAGEMAKER_MAX_PAYLOAD_IN_MB", "6MB", "Not a whole number of MB from 0 to 1024: SAGEMAKER_MAX_PAYLOAD_IN_MB=6MB"),
     ("SAGEMAKER_MULTI_MODEL", "perhaps", "Not a yes or no: perhaps"),
-    ("SAGEMAKER_BATCH_STRATEGY", "EACH", "one of multi_record, single_record"),
+    ("SAGEMAKER_BATCH_STRATEGY", "EACH", "Not MULTI_RECORD or SINGLE_RECORD"),
     ("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS", "-1", "Out of range: -1"),
 ])
 @pytest.mark.parametrize("command", [SERVE, MULTI_MODEL_SERVER], ids=["argosy", "multi-model-server"])

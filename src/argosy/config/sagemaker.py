@@ -41,7 +41,18 @@ def _bytes(text: str) -> str:
     return str((int(text) or _MOST_MIB) * _MIB)
 
 
-FORMS: Mapping[str, Form] = {"port": Form("a port of all interfaces", _address), "mebibytes": Form("whole MB", _bytes)}
+def _strategy(text: str) -> str:
+    # the variable has MULTI_RECORD, the platform's own API MultiRecord
+    word = {"multirecord": "multi_record", "singlerecord": "single_record"}.get(text.strip().lower().replace("_", ""))
+    if word is None:
+        raise ValueError("Not MULTI_RECORD or SINGLE_RECORD")
+    return word
+
+
+FORMS: Mapping[str, Form] = {
+    "port": Form("a port of all interfaces", _address), "mebibytes": Form("whole MB", _bytes),
+    "strategy": Form("MULTI_RECORD or SINGLE_RECORD", _strategy),
+}
 
 
 def container_defaults(environ: Mapping[str, str]) -> dict[str, str] | None:

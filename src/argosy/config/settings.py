@@ -199,7 +199,7 @@ class Config:
         env=("SAGEMAKER_BATCH",))
     batch_strategy: str = ours(
         "multi_record", "word", "What `/execution-parameters` asks for: requests of as many records as fit, or of one.", name="batch_strategy",
-        words=("multi_record", "single_record"), env=("SAGEMAKER_BATCH_STRATEGY",))
+        words=("multi_record", "single_record"), forms=(("SAGEMAKER_BATCH_STRATEGY", "strategy"),))
     max_concurrent_transforms: int = ours(
         0, "integer", "Requests at once that `/execution-parameters` asks for.", name="max_concurrent_transforms", low=0, high=100000,
         env=("SAGEMAKER_MAX_CONCURRENT_TRANSFORMS",), unset="0: what the loaded workers take at once")

@@ -29,15 +29,17 @@ def test_a_range_of_ports() -> None:
 
 @pytest.mark.parametrize(("form", "text"), [
     ("port", "0"), ("port", "65536"), ("port", "x"), ("port", "-1"), ("mebibytes", "1025"), ("mebibytes", "1.5"),
+    ("strategy", ""), ("strategy", "record"),
 ])
 def test_what_the_platform_cannot_mean(form: str, text: str) -> None:
     """Refused with what it should be."""
-    with pytest.raises(ValueError, match="Not a"):
+    with pytest.raises(ValueError, match=r"^Not "):
         FORMS[form].translate(text)
 
 
 @pytest.mark.parametrize(("form", "text", "result"), [
     ("port", "8080", "http://0.0.0.0:8080"), ("mebibytes", "6", "6291456"), ("mebibytes", "0", "1073741824"), ("mebibytes", "1024", "1073741824"),
+    ("strategy", "MULTI_RECORD", "multi_record"), ("strategy", "SingleRecord", "single_record"),
 ])
 def test_terms_of_the_platform(form: str, text: str, result: str) -> None:
     """A port of all interfaces; megabytes of 2^20, where 0 is the most that there can be."""
