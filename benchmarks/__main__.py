@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import platform
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,7 @@ def main() -> int:
     if missing := [f"{tool} ({package})" for tool, package in TOOLS if shutil.which(tool) is None]:
         print(f"bench: not installed: {', '.join(missing)}; in brackets what to apt-get install on Debian and Ubuntu", file=sys.stderr)
         return 2
+    print(f"interpreter of Argosy and of bare: Python {platform.python_version()} in {sys.base_prefix}, {' '.join(platform.python_build())}")
     seconds, repetitions = (1, 2) if options.quick else (options.seconds, options.repetitions)
     with tempfile.TemporaryDirectory(prefix="argosy-bench-") as directory:
         try:

@@ -16,7 +16,7 @@ class RecordLog:
 
     `render` makes the lines of records of the same millisecond, without control characters. `write` is a list's own append: keeping a record costs
     a tenth of making its line, and lines made one after the other cost half of lines made in between other work. Not kept from growing: whoever
-    writes also flushes, about every 100 ms.
+    writes also flushes, at least every 100 ms.
     """
 
     def __init__(
@@ -37,10 +37,10 @@ class RecordLog:
         """Whether records become lines at all."""
         return self._lines.enabled
 
-    def flush(self) -> None:
-        """Make the lines of all records and hand them on."""
+    def flush(self) -> int:
+        """Make the lines of all records and hand them on; how many there were."""
         if not self._records:
-            return
+            return 0
         offset = self._wall() - self._clock()
         records, first = self._records, 0
         while first < len(records):
@@ -51,5 +51,7 @@ class RecordLog:
                 end += 1
             self._lines.add(when, self._render(records[first:end]))
             first = end
-        self._lines.count(len(records))
+        count = len(records)
+        self._lines.count(count)
         records.clear()
+        return count

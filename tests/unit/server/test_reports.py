@@ -18,6 +18,8 @@ class FakeLog:
 
     lines: list[str] = field(default_factory=list)
     flushes: int = 0
+    waiting: int = 0
+    """Records that each flush finds."""
 
     @property
     def metrics(self) -> FakeLog:
@@ -28,9 +30,10 @@ class FakeLog:
         """Keep the line."""
         self.lines.append(line.partition("|")[0])
 
-    def flush(self) -> None:
+    def flush(self) -> int:
         """Count."""
         self.flushes += 1
+        return self.waiting
 
 
 def test_reports_until_it_is_stopped() -> None:
@@ -57,3 +60,23 @@ def test_reports_until_it_is_stopped() -> None:
     assert log.flushes == flushes + 1
     assert loop.failures == []
     assert repr(reports) == "<Reports every 60 s>"
+
+
+def test_many_records_are_written_more_often() -> None:
+    """However many requests come, few lines are made at a time; when there are few, nothing is done more often than ten times a second."""
+    loop, log, records = FakeLoop(), FakeLog(), FakeLog()
+    reports = Reports(loop, cast(Logs, log), [cast(RecordLog, records)], Host(), HttpCounters(), 60)
+    reports.start()
+    loop.advance(1.0)
+    assert records.flushes in (10, 11)
+    records.waiting = 2000
+    loop.advance(0.2)
+    before = records.flushes
+    loop.advance(0.1)
+    assert records.flushes - before in (19, 20, 21)
+    records.waiting = 1
+    loop.advance(0.2)
+    before = records.flushes
+    loop.advance(1.0)
+    assert records.flushes - before in (10, 11)
+    reports.stop()
