@@ -91,6 +91,12 @@ class Aws:
     def __repr__(self) -> str:
         return f"<Aws {self.account} {self.region}, clients: {', '.join(self._clients) or 'none'}>"
 
+    def close(self) -> None:
+        """Give the connections back."""
+        for client in self._clients.values():
+            client.close()
+        self._clients.clear()
+
     def client(self, service: str) -> Any:
         """The boto3 client of a service."""
         if service not in self._clients:
@@ -149,6 +155,6 @@ def connect(region: str | None = None, profile: str | None = None) -> Aws:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, "No AWS region is set: give --region, or set AWS_DEFAULT_REGION.")
     if credentials is None:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, "No AWS credentials were found: run `aws configure`, set AWS_PROFILE, or give --profile.")
-    with told("sts:get_caller_identity"):
-        identity = _client(session, "sts").get_caller_identity()
+    with told("sts:get_caller_identity"), contextlib.closing(_client(session, "sts")) as client:
+        identity = client.get_caller_identity()
     return Aws(session, str(identity["Account"]), str(identity["Arn"]).split(":")[1])

@@ -109,8 +109,12 @@ class Deployment:
     def update(self, *, dry_run: bool = False, wait: bool = True, check: bool = True, sample: bytes | None = None,
                content_type: str = "application/octet-stream", **changes: Any) -> Deployed:  # fmt: skip
         """Change these values of what is deployed, and nothing else; see `deploy`. Raises `ArgosyError` MODEL_NOT_FOUND if nothing is."""
-        self.spec = dataclasses.replace(current_spec(self.aws, self.spec.name), **changes)
+        self.spec = dataclasses.replace(self.current(), **changes)
         return self.deploy(dry_run=dry_run, wait=wait, check=check, sample=sample, content_type=content_type)
+
+    def current(self) -> Spec:
+        """What is deployed, as the spec that would deploy it. Raises `ArgosyError` MODEL_NOT_FOUND if nothing is."""
+        return current_spec(self.aws, self.spec.name)
 
     @contextlib.contextmanager
     def _steps(self, draft: Draft, sample: Sample | None, *, wait: bool, check: bool) -> Iterator[list[Step[Any]]]:
@@ -118,20 +122,27 @@ class Deployment:
         local = None if is_remote(spec.image) else find_image(spec.image, self._tools)
         bucket = Bucket(self.aws, spec.name, self._bucket, self._tags, spec.kms_key)
         alarms: list[Step[Any]] = [Alarms(self.aws, spec.rollout.alarms)] if spec.rollout.alarms else []
-        with self._data(draft, local, sample, check=check) as (before, data):
-            made = [*alarms, *before, bucket, data, *self._image(draft, local), self._role(draft)]
+        image = self._image(draft, local)
+        with self._data(draft, local, image[-1], sample, check=check) as (before, data):
+            made = [*alarms, *before, bucket, data, *image, self._role(draft)]
             yield [*made, *self._hosting(draft), *self._after(draft, sample, wait)]
 
     @contextlib.contextmanager
-    def _data(self, draft: Draft, local: LocalImage | None, sample: Sample | None, *, check: bool) -> Iterator[tuple[list[Step[Any]], Step[Any]]]:
+    def _data(
+        self, draft: Draft, local: LocalImage | None, image: Step[Any], sample: Sample | None, *, check: bool
+    ) -> Iterator[tuple[list[Step[Any]], Step[Any]]]:
         """The steps before the bucket, and the one that puts the model there."""
         if self.spec.model.startswith("s3://"):
             yield [], StoredModel(self.aws, draft, self.spec.model)
             return
         with prepared(self.spec.model) as artifact:
             data = ModelData(self.aws, draft, self.spec.name, self._bucket, artifact, self.spec.kms_key, self._report)
-            trial = Rehearsal(
-                artifact, local, self.spec.environment, sample, self.spec.startup_timeout_s or _CHECK_S, self._pause, lambda: data.observe() is None)
+
+            def is_new() -> bool:
+                return bool(data.decide(data.observe()) or image.decide(image.observe()))
+
+            timeout_s = self.spec.startup_timeout_s or _CHECK_S
+            trial = Rehearsal(artifact, local, self.spec.environment, sample, timeout_s, self._pause, is_new)
             yield [trial] if check else [], data
 
     def _image(self, draft: Draft, local: LocalImage | None) -> list[Step[Any]]:
