@@ -128,7 +128,8 @@ class Account:
         known = {item["ResourceId"] for item in targets}
         # moto keeps the policies of a target that is no more; AWS does not
         left = [item for item in policies if item["ResourceId"] in known]
-        return [_plain(item) for item in targets], [_plain({**item, "PolicyARN": "", "Alarms": []}) for item in left]
+        # moto's names of both are random
+        return [_plain({**item, "ScalableTargetARN": ""}) for item in targets], [_plain({**item, "PolicyARN": "", "Alarms": []}) for item in left]
 
 
 @contextmanager

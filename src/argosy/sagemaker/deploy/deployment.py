@@ -189,11 +189,11 @@ class Deployment:
         service = hosting.Service(self.aws, draft, self.spec.name, self._pause, self._report)
         smoke: list[Step[Any]] = [SmokeTest(self.aws, self.spec.name, sample)] if sample is not None and self.spec.asynchronous is None else []
         belongings = self._belongings()
-        replaced = superseded(belongings, draft, self.spec.name, (self._bucket,))
+        replaced = superseded(belongings, draft, self.spec.name, self._bucket)
         return [service, *smoke, AutoScaling(self.aws, self.spec), replaced]
 
     def _belongings(self) -> Belongings:
-        return Belongings(self.aws, self.spec.name, self._pause, self._report)
+        return Belongings(self.aws, self.spec.name, self._pause, self._report, self.spec.bucket, self.spec.repository)
 
     def _advice(self) -> str:
         where = f" --bucket {self.spec.bucket}" if self.spec.bucket else ""
@@ -222,8 +222,7 @@ class Deployment:
 
     def status(self) -> Status:
         """How the endpoint is, and everything that belongs to the deployment."""
-        belongings = self._belongings()
-        return read_status(self.aws, self.spec.name, belongings, belongings.places(self.spec.bucket, self.spec.repository))
+        return read_status(self.aws, self.spec.name, self._belongings())
 
     def scaling(self) -> Scaling | None:
         """How it scales, None if it does not."""
@@ -246,10 +245,8 @@ class Deployment:
 
     def delete(self, *, dry_run: bool = False, keep_data: bool = False) -> tuple[Action, ...]:
         """Remove what the deployment made and nothing else; `keep_data` leaves bucket, images and log. Another call goes on where one stopped."""
-        belongings = self._belongings()
-        places = belongings.places(self.spec.bucket, self.spec.repository)
-        steps = everything(belongings, self.spec.name, places, keep_data=keep_data)
-        advice = f"`argosy sagemaker delete {self.spec.name}` goes on from here."
+        steps = everything(self._belongings(), self.spec.name, keep_data=keep_data)
+        advice = "The same command goes on from here."
         return tuple(carry_out(steps, self._report, is_dry=dry_run, advice=advice))
 
 

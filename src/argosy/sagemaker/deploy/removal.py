@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.sagemaker.deploy import hosting, names
@@ -61,11 +61,15 @@ class Places:
 class Belongings:
     """Everything in an account and region that belongs to one deployment."""
 
-    def __init__(self, aws: Aws, name: str, pause: hosting.Pause, report: Report) -> None:
+    def __init__(
+        self, aws: Aws, name: str, pause: hosting.Pause, report: Report, bucket: str | None = None, repository: str | None = None
+    ) -> None:
         self._aws = aws
         self._name = name
         self._pause = pause
         self._report = report
+        self._bucket = bucket
+        self._repository = repository
 
     def __repr__(self) -> str:
         return f"<Belongings of {self._name} in {self._aws!r}>"
@@ -138,27 +142,28 @@ class Belongings:
 
     # -- its data
 
-    def places(self, bucket: str | None = None, repository: str | None = None) -> Places:
+    @cached_property
+    def places(self) -> Places:
         """Where its data lies: the places that are its own, those that are given, and those that its models name."""
-        buckets = [names.bucket_of(self._name, self._aws.account, self._aws.region), bucket]
-        repositories = [names.repository_of(self._name), repository]
+        buckets = [names.bucket_of(self._name, self._aws.account, self._aws.region), self._bucket]
+        repositories = [names.repository_of(self._name), self._repository]
         for model in self.model_names():
             found = self._aws.find("sagemaker", "describe_model", ModelName=model)
             container = {} if found is None else found["PrimaryContainer"]
             buckets.append(str(container.get("ModelDataUrl", "")).removeprefix("s3://").partition("/")[0])
         return Places(tuple(dict.fromkeys(filter(None, buckets))), tuple(dict.fromkeys(filter(None, repositories))))
 
-    def repositories(self, places: Places) -> Iterator[Doomed]:
+    def repositories(self) -> Iterator[Doomed]:
         """Its own repositories, with all images."""
-        for name in places.repositories:
+        for name in self.places.repositories:
             seen = find_repository(self._aws, name)
             if seen is not None and seen.tags.get(names.TAG) == self._name:
                 removal = self._calling("ecr", "delete_repository", repositoryName=name, force=True)
                 yield Doomed(f"image repository {name}, with its images", removal)
 
-    def objects(self, places: Places, current: str = "", part: str = "") -> Iterator[Doomed]:
-        """The objects of its folder (or of a part of that) in each bucket, but for the current one."""
-        for bucket in places.buckets:
+    def objects(self, buckets: Sequence[str] | None = None, current: str = "", part: str = "") -> Iterator[Doomed]:
+        """The objects of its folder (or of a part of that) in these buckets, or in all of its places, but for the current one."""
+        for bucket in self.places.buckets if buckets is None else buckets:
             prefix = names.folder_of(self._name) + part
             found = [str(item["Key"]) for item in self._aws.pages("s3", "list_objects_v2", "Contents", Bucket=bucket, Prefix=prefix)]
             keys = [key for key in found if f"s3://{bucket}/{key}" != current]
@@ -173,17 +178,17 @@ class Belongings:
             message = f"s3:delete_objects left {len(failed)} objects in {bucket}: {failed[0].get('Message', failed[0].get('Code'))}."
             raise ArgosyError(ErrorCode.INTERNAL, message)
 
-    def uploads(self, places: Places) -> Iterator[Doomed]:
+    def uploads(self) -> Iterator[Doomed]:
         """Uploads that were interrupted: their parts cost as much as objects."""
-        for bucket in places.buckets:
+        for bucket in self.places.buckets:
             for item in self._aws.pages("s3", "list_multipart_uploads", "Uploads", Bucket=bucket, Prefix=names.folder_of(self._name)):
                 removal = self._calling("s3", "abort_multipart_upload", Bucket=bucket, Key=item["Key"], UploadId=item["UploadId"])
                 yield Doomed(f"unfinished upload s3://{bucket}/{item['Key']}", removal)
 
-    def buckets(self, places: Places) -> Iterator[Doomed]:
+    def buckets(self) -> Iterator[Doomed]:
         """Its own buckets; one with objects that are not the deployment's is kept, and that is said."""
         derived = names.bucket_of(self._name, self._aws.account, self._aws.region)
-        for bucket in places.buckets:
+        for bucket in self.places.buckets:
             tags = bucket_tags(self._aws, bucket)
             half_made = bucket == derived and not tags and self._aws.find("s3", "head_bucket", Bucket=bucket) is not None
             if tags.get(names.TAG) != self._name and not half_made:
@@ -195,31 +200,25 @@ class Belongings:
             yield Doomed(f"bucket {bucket}", self._calling("s3", "delete_bucket", Bucket=bucket))
 
 
-def everything(belongings: Belongings, name: str, places: Places, *, keep_data: bool) -> list[Removal]:
+def everything(belongings: Belongings, name: str, *, keep_data: bool) -> list[Removal]:
     """The steps that remove a deployment.
 
     The models go after the data, since they alone know where a given bucket is: a removal that stops can go on.
     """
-    hosting_steps = [Removal("autoscaling", name, belongings.scaling), Removal("endpoint", name, belongings.endpoint),
-                     Removal("endpoint configurations", name, belongings.configs)]  # fmt: skip
+    hosted = [("autoscaling", belongings.scaling), ("endpoint", belongings.endpoint), ("endpoint configurations", belongings.configs)]
     data = [
-        Removal("image repository", ", ".join(places.repositories), lambda: belongings.repositories(places)),
-        Removal("unfinished uploads", ", ".join(places.buckets), lambda: belongings.uploads(places)),
-        Removal("objects", ", ".join(places.buckets), lambda: belongings.objects(places)),
-        Removal("bucket", ", ".join(places.buckets), lambda: belongings.buckets(places)),
-        Removal("log", names.log_group_of(name), belongings.logs),
-    ]
-    rest = [Removal("models", name, belongings.models), Removal("execution role", name, belongings.role)]
-    return [*hosting_steps, *([] if keep_data else data), *rest]
+        ("image repository", belongings.repositories), ("unfinished uploads", belongings.uploads), ("objects", belongings.objects),
+        ("bucket", belongings.buckets), ("log", belongings.logs)]  # fmt: skip
+    rest = [("models", belongings.models), ("execution role", belongings.role)]
+    return [Removal(title, name, find) for title, find in [*hosted, *([] if keep_data else data), *rest]]
 
 
-def superseded(belongings: Belongings, draft: Draft, name: str, buckets: tuple[str, ...]) -> Removal:
+def superseded(belongings: Belongings, draft: Draft, name: str, bucket: str) -> Removal:
     """The step that removes what an update has replaced: configurations, models and archives but for the current ones."""
 
     def find() -> Iterator[Doomed]:
         yield from belongings.configs(draft.config)
         yield from belongings.models(draft.model)
-        yield from belongings.objects(Places(buckets, ()), draft.model_url, "models/")
+        yield from belongings.objects((bucket,), draft.model_url, "models/")
 
     return Removal("what was replaced", name, find)
-

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from argosy.sagemaker.deploy.aws import Aws
-from argosy.sagemaker.deploy.removal import Belongings, Places, everything
+from argosy.sagemaker.deploy.removal import Belongings, everything
 
 ABSENT = "absent"
 
@@ -53,7 +53,7 @@ def _costs(status: Status) -> Iterator[str]:
         yield "what lies in S3 and ECR, billed by the gigabyte and month"
 
 
-def read_status(aws: Aws, name: str, belongings: Belongings, places: Places) -> Status:
+def read_status(aws: Aws, name: str, belongings: Belongings) -> Status:
     """The status of that deployment. Raises `ArgosyError`."""
     found = aws.find("sagemaker", "describe_endpoint", EndpointName=name) or {}
     config = aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=found["EndpointConfigName"]) if found else None
@@ -61,7 +61,7 @@ def read_status(aws: Aws, name: str, belongings: Belongings, places: Places) -> 
     first = next(iter(wished.values()), None)
     model = {} if first is None else aws.find("sagemaker", "describe_model", ModelName=first["ModelName"]) or {}
     container = model.get("PrimaryContainer", {})
-    owned = [doomed.text for step in everything(belongings, name, places, keep_data=False) for doomed in step.observe()]
+    owned = [doomed.text for step in everything(belongings, name, keep_data=False) for doomed in step.observe()]
     running = {variant["VariantName"]: variant for variant in found.get("ProductionVariants", [])}
     return Status(
         name, str(found.get("EndpointStatus", ABSENT)), str(found.get("FailureReason", "")), str(found.get("EndpointConfigName", "")),
