@@ -18,7 +18,7 @@ from argosy.sagemaker.deploy import Aws, Deployment, connect
 from argosy.sagemaker.deploy.step import Report, Silence
 from argosy.store import archive, manifest
 from fakes.aws import ENVIRONMENT, FakeAws
-from fakes.images import FakeTool
+from fakes.image_tool import FakeTool
 
 HANDLER = "def predict(text: str) -> str:\n    return text.upper()\n"
 NAME = "hello"
