@@ -56,6 +56,17 @@ def test_every_option_of_the_images_is_explained() -> None:
     assert [option for option in sorted(known) if f"`{option}" not in text] == []
 
 
+def test_every_option_of_sagemaker_is_explained() -> None:
+    """Each option of each command is in the section of the group."""
+    text = section("argosy sagemaker")
+    group = main.get_command(click.Context(main), "sagemaker")
+    assert isinstance(group, click.Group)
+    commands = [group.get_command(click.Context(group), name) for name in group.list_commands(click.Context(group))]
+    known = {name for command in commands if command for given in command.params if isinstance(given, click.Option) for name in given.opts}
+    assert {"--sample", "--keep-data", "--stream"} <= known
+    assert [option for option in sorted(known) if option.startswith("--") and f"`{option}" not in text] == []
+
+
 def test_every_option_of_the_archiver_is_explained() -> None:
     """Its options are those of the guide to packaging."""
     text = (DOCS / "how-to" / "package-a-model.md").read_text()
