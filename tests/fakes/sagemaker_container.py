@@ -1,4 +1,4 @@
-"""A container that does as its requests say: `python sagemaker_container.py PORT [MOST_MODELS]`, or in a thread of the test.
+"""A container that does as its requests say: `python sagemaker_container.py PORT [MOST_MODELS [MODEL_FOLDER]]`, or in a thread of the test.
 
 A request to `/invocations` or `/models/NAME/invoke` whose body is a JSON object with `do` gets what that says: `status`, `headers`, `body`,
 `chunks` (sent as such), `breaks` (the connection ends in the middle), `hang` (no answer until `release`), `die` (the process ends). Every other
@@ -62,8 +62,9 @@ class _Handler(BaseHTTPRequestHandler):
     server: StandIn
 
     def log_message(self, format: str, *args: Any) -> None:
-        if args and "/ping" not in str(args[0]):
-            sys.stdout.write(f"{format % args}\n")
+        line = format % args
+        if "/ping" not in line:
+            sys.stdout.write(f"{line}\n")
             sys.stdout.flush()
 
     def do_GET(self) -> None:
@@ -118,6 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "ping_status" in asked:
             self.server.ping_status = asked["ping_status"]
         if asked.get("hang"):
+            self.log_message("asked to hang")
             self.server.hanging.release()
             self.server.released.wait(60)
         if "chunks" in asked:
@@ -169,6 +171,6 @@ def do(**asked: Any) -> bytes:
 
 if __name__ == "__main__":
     server = StandIn(int(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 2)
-    sys.stdout.write(f"model folder {os.environ.get('SAGEMAKER_BIND_TO_PORT')}\n")
+    sys.stdout.write(f"model folder {sorted(os.listdir(sys.argv[3])) if len(sys.argv) > 3 else ''}\n")
     sys.stdout.flush()
     server.serve_forever()

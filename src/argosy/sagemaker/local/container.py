@@ -11,11 +11,12 @@ from collections.abc import Callable
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.sagemaker.local.child import Child
 from argosy.sagemaker.local.client import ContainerGone, Question, ask
-from argosy.sagemaker.local.engine import Recipe, free_port
+from argosy.sagemaker.local.engine import Recipe, free_port, is_taken
 from argosy.sagemaker.local.output import Output
 from argosy.sagemaker.local.settings import Watch
 
 _log = logging.getLogger("argosy.sagemaker")
+_MOST_PORTS = 3
 _PING = Question("GET", "/ping")
 
 
@@ -75,8 +76,18 @@ class Container:
             await child.end(self._watch.stop_s)
 
     async def _launch(self) -> None:
-        """Start it and wait until it is healthy. Raises `ArgosyError` LOAD_FAILED."""
-        self.port = free_port()
+        """Start it and wait until it is healthy, on another port if somebody was faster to take the first one. Raises `ArgosyError` LOAD_FAILED."""
+        for _ in range(_MOST_PORTS - 1):
+            try:
+                return await self._launch_on(free_port())
+            except ArgosyError:
+                if self._child is None or not self._child.exited.is_set() or not is_taken(self.port):
+                    raise
+                await self._end()
+        return await self._launch_on(free_port())
+
+    async def _launch_on(self, port: int) -> None:
+        self.port = port
         self.generation += 1
         self.output.forget_tail()
         child = self._child = Child(self._make(self.port), self.output.write)

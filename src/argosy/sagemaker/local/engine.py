@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shlex
 import shutil
 import socket
@@ -18,6 +19,8 @@ MODEL_FOLDER = "/opt/ml/model"
 TARGETS_FOLDER = "/opt/ml/models"
 _HIDDEN = ("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME",)
 """Variables of ours that a process must not inherit: it would ask the endpoint that it belongs to."""
+_OUTGOING = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_LOWEST = 10_000
 _HANDLERS = ("handler.py", "model.py", "service.py")
 
 
@@ -49,10 +52,34 @@ class Place:
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
+    """A port that nobody uses now.
+
+    It lies below those that the system gives to outgoing connections where there are such: a connection, even one that asks whether the server
+    is up, could otherwise take the port before the server does.
+    """
+    try:
+        first = int(_OUTGOING.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        first = 0
+    ports = random.sample(range(_LOWEST, first), 20) if first >= _LOWEST + 1000 else []
+    return next((port for port in ports if not is_taken(port)), None) or _any_port()
+
+
+def _any_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody has this port, on any address of this machine."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("", port))
+        except OSError:
+            return True
+        return False
 
 
 def environment(settings: ContainerSettings, place: Place, port: int) -> dict[str, str]:
