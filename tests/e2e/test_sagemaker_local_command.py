@@ -76,8 +76,8 @@ def archive(tmp_path: Path) -> Path:
     source.mkdir()
     (source / "sentiment_analysis.py").write_text(HANDLER)
     (source / "words.txt").write_text("amazing great")
-    command = [BIN / "model-archiver", "--model-name", "sentiment", "--model-path", source, "--handler", "sentiment_analysis:handle"]
-    subprocess.run([*command, "--archive-format", "tgz", "--export-path", tmp_path], check=True)
+    pack = [str(BIN / "model-archiver"), "--model-name", "sentiment", "--model-path", str(source), "--handler", "sentiment_analysis:handle"]
+    subprocess.run([*pack, "--archive-format", "tgz", "--export-path", str(tmp_path)], check=True)
     return tmp_path / "sentiment.tar.gz"
 
 
@@ -245,8 +245,8 @@ def test_target_models_of_our_own_server(archive: Path, tmp_path: Path) -> None:
     (models / "fr").mkdir(parents=True)
     with tarfile.open(archive) as tar:
         tar.extractall(tmp_path, filter="data")
-    for target in (models / "fr" / "a.tar.gz", models / "b.tar.gz"):
-        with tarfile.open(target, "w:gz") as tar:
+    for packed in (models / "fr" / "a.tar.gz", models / "b.tar.gz"):
+        with tarfile.open(packed, "w:gz") as tar:
             tar.add(tmp_path / "sentiment", ".")
     (tmp_path / "nothing.txt").write_text("no model")
     with tarfile.open(models / "broken.tar.gz", "w:gz") as tar:
