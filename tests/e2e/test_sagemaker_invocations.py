@@ -126,9 +126,9 @@ def test_ping_under_saturation(tmp_path: Path) -> None:
             seen[container.invoke(bytes(size)).status] += 1
         return seen
 
-    with container, ThreadPoolExecutor(140) as pool:
+    with container, ThreadPoolExecutor(112) as pool:
         try:
-            clients = [pool.submit(hammer, MB if number % 20 == 0 else 100) for number in range(140)]
+            clients = [pool.submit(hammer, MB if number % 20 == 0 else 100) for number in range(112)]
             wait_for(lambda: container.ask("GET", "/models/m").json["queueLength"] >= 90, "a full queue")
             pings = Counter(container.ask("GET", "/ping", timeout_s=2.0).status for _ in range(50))
         finally:

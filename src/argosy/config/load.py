@@ -214,10 +214,11 @@ def _absolute(values: Mapping[str, object], cwd: Path) -> dict[str, object]:
 
 
 def _place_management(config: Config, reading: _Reading, was_shared: bool) -> Config:
-    """Management where the platform allows it to listen, unless somebody said explicitly where."""
+    """Management where the platform allows it to listen, unless somebody said explicitly where; for many models with predictions in any case."""
     origins = [reading.given.get(f"{name}_address", Given("", "")).origin for name in ("inference", "management")]
     is_bound = origins[0] == "environment SAGEMAKER_BIND_TO_PORT"
-    found = None if origins[1].startswith(_EXPLICIT) else management_address(config, is_bound=is_bound, was_shared=was_shared and is_bound)
+    is_obeyed = origins[1].startswith(_EXPLICIT) and not config.multi_model
+    found = None if is_obeyed else management_address(config, is_bound=is_bound, was_shared=was_shared and is_bound)
     if found is None:
         return config
     reading.given["management_address"] = Given(str(found[0]), f"follows from {found[1]}")

@@ -81,10 +81,12 @@ def loaded(tmp_path: Path, text: str, environ: Mapping[str, str], flags: Mapping
 
 
 def test_the_operator_has_the_last_word_about_management(tmp_path: Path) -> None:
-    """The command line is obeyed, and refused where the platform would not have it."""
+    """The command line is obeyed, and refused where the platform would not have it; many models are managed where they are asked."""
     environ = {"SAGEMAKER_BIND_TO_PORT": "9000"}
     found = loaded(tmp_path, "", environ, {"management_address": "http://127.0.0.1:7000"})
     assert str(found.config.management_address) == "http://127.0.0.1:7000"
+    shared = loaded(tmp_path, "", {"SAGEMAKER_MULTI_MODEL": "true"}, {"management_address": "http://127.0.0.1:7000"})
+    assert shared.config.is_one_listener
     with pytest.raises(ArgosyError, match="is outside of safe_port_range=9000-9009: give it a port of that range"):
         loaded(tmp_path, "", {**environ, "SAGEMAKER_SAFE_PORT_RANGE": "9000-9009"}, {"management_address": "http://127.0.0.1:7000"})
 
@@ -103,6 +105,16 @@ def test_the_own_variable_and_the_command_line_win(tmp_path: Path) -> None:
     found = loaded(tmp_path, "max_request_size=7", environ)
     assert (found.config.max_request_size, found.config.batch_transform) == (5 * 2**20, False)
     assert loaded(tmp_path, "", environ, {"max_request_size": "9"}).config.max_request_size == 9
+
+
+def test_an_hour_is_allowed(tmp_path: Path) -> None:
+    """Asynchronous inference may take so long: by default, and in either unit."""
+    assert loaded(tmp_path, "", {}).config.response_timeout_s == 7200.0
+    for name, value in (("SAGEMAKER_MODEL_SERVER_TIMEOUT", "60"), ("SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS", "3600")):
+        assert loaded(tmp_path, "", {name: value}).config.response_timeout_s == 3600.0
+    found = loaded(tmp_path, "", {"SAGEMAKER_MODEL_SERVER_TIMEOUT": "60", "SAGEMAKER_MODEL_SERVER_TIMEOUT_SECONDS": "90"})
+    assert found.config.response_timeout_s == 90.0
+    assert "response timeout of a batch: 90 s (default_response_timeout_seconds=90 was read as seconds)" in found.notes
 
 
 def test_batch_transform_switches_its_endpoint_on(tmp_path: Path) -> None:
