@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 import socket
 import ssl
 import stat
@@ -148,6 +149,20 @@ def test_unix_socket(run: Callable[[Scenario], None], tmp_path: Path) -> None:
         assert not path.exists()
 
     run(scenario)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o000, 0o770), (0o022, 0o750), (0o077, 0o700)])
+def test_unix_socket_is_not_for_everybody(tmp_path: Path, umask: int, mode: int) -> None:
+    """Whatever the mask of the process allows, others cannot connect; the mask of the process is as it was."""
+    listener = Listener(Address("unix", path=str(tmp_path / "s")), Site.__new__(Site))
+    before = os.umask(umask)
+    try:
+        listener.bind()
+        assert (tmp_path / "s").stat().st_mode & 0o777 == mode
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+        listener.close()
 
 
 def test_unix_socket_of_another_server_is_left_alone(tmp_path: Path) -> None:

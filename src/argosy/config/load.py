@@ -228,6 +228,10 @@ def _place_management(config: Config, reading: _Reading, was_shared: bool) -> Co
 def _finish(config: Config, environ: Mapping[str, str], cwd: Path, host: Host | None, reading: _Reading) -> Config:
     """Fill in what depends on the machine and check what depends on several settings."""
     reading.problems.extend(_contradictions(config))
+    if not (config.management_address.is_loopback or config.management_needs_token or _certified(config)):
+        reading.warnings.append(
+            f"management_address={config.management_address} is open to other machines and asks for no token: whoever reaches it can run code here; "
+            "see tokens_file, or leave management on loopback")
     changes: dict[str, object] = {}
     if config.batch_transform and _BATCH not in config.endpoints:
         changes["endpoints"] = (*config.endpoints, _BATCH)
@@ -238,6 +242,11 @@ def _finish(config: Config, environ: Mapping[str, str], cwd: Path, host: Host | 
     if host is not None and not config.max_connections:
         changes["max_connections"] = connection_limit(host)
     return dataclasses.replace(config, **changes)  # type: ignore[arg-type]  # the names and types are those above
+
+
+def _certified(config: Config) -> bool:
+    """Whether nobody can manage the server without a certificate."""
+    return config.client_ca_file is not None and config.client_certificates == "required" and config.management_address.scheme == "https"
 
 
 def _contradictions(config: Config) -> Iterator[str]:

@@ -153,7 +153,12 @@ def _bound_unix(path: str) -> socket.socket:
             os.unlink(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        sock.bind(path)
+        before = os.umask(0o077)
+        try:
+            os.umask(before | 0o007)  # whoever may write to it may manage or ask: never everybody
+            sock.bind(path)
+        finally:
+            os.umask(before)
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except OSError:

@@ -274,3 +274,19 @@ def test_a_secret_on_the_command_line_is_warned_about(tmp_path: Path) -> None:
     assert [warning for warning in found.warnings if "management_token" in warning and "every user" in warning]
     assert "t0ken" not in "".join(found.warnings)
     assert loaded(tmp_path, "management_token=t0ken", environ={"ARGOSY_TOKENS": "a inference sha256:" + "0" * 64}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("lines", "warned"),
+    [
+        ("management_address=http://0.0.0.0:8081", True), ("management_address=http://models.example:8081", True),
+        ("management_address=http://0.0.0.0:8081\nmanagement_token=t", False), ("management_address=http://0.0.0.0:8081\ntokens_file=t", False),
+        ("management_address=http://0.0.0.0:8081\ntokens_file=t\ntoken_scopes=inference", True), ("management_address=unix:/run/m", False),
+        ("inference_address=http://0.0.0.0:8080", False), ("", False),
+        ("management_address=https://0.0.0.0:8444\nkeystore=k\nclient_ca_file=ca", False),
+        ("management_address=https://0.0.0.0:8444\nkeystore=k\nclient_ca_file=ca\nclient_certificates=optional", True),
+    ],
+)  # fmt: skip
+def test_management_that_strangers_can_use_is_warned_about(tmp_path: Path, lines: str, warned: bool) -> None:
+    """Whoever reaches it may run code: it is on loopback, or asks for a token, or the operator is told at every start."""
+    assert any("whoever reaches it can run code" in warning for warning in loaded(tmp_path, lines).warnings) is warned

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.store.address import AddressPolicy
+from argosy.store.address import AddressPolicy, Target
 from argosy.store.download import Downloader, DownloadLimits
 
 if TYPE_CHECKING:
@@ -188,6 +189,19 @@ def test_every_hop_is_checked_before_it_is_contacted(web: WebServer) -> None:
     url = web.redirect("/good/x", web.url("/secret/x"))
     assert refusal(url, allowed=[web.url("/good/.*")]).code is ErrorCode.FORBIDDEN
     assert [path for path, _ in web.requests] == ["/good/x"]
+
+
+def test_a_name_that_changes_its_meaning_is_not_asked_again(web: WebServer) -> None:
+    """What was checked is what is connected to: whoever answers for the name later (DNS rebinding) cannot send the download elsewhere."""
+    web.answers["/m.mar"] = breaking_off([])
+
+    class Remembering(AddressPolicy):
+        def check(self, url: str, *, trusted: bool = False) -> Target:
+            return Target(url, False, "rebound.invalid", web.port, "/m.mar", ((socket.AF_INET, "127.0.0.1"),))
+
+    file = io.BytesIO()
+    Downloader(Remembering(), QUICK).fetch(f"http://rebound.invalid:{web.port}/m.mar", file)
+    assert file.getvalue() == BODY
 
 
 def test_redirections_are_followed_and_end(web: WebServer) -> None:
