@@ -29,7 +29,7 @@ def strict_description(apis: Iterable[str]) -> Json:
     """The description of one listener, valid and with the routes that Multi Model Server did not have.
 
     An operation id is there once: the second operation is called as client generators have always renamed it, `<id>_0`. A default has the type of
-    its parameter, and every name in a path is a parameter.
+    its parameter, and every name in a path is a parameter. Every status that an operation may have is among its responses.
     """
     seen: set[str] = set()
     plain = description(apis)
@@ -43,13 +43,14 @@ def strict_description(apis: Iterable[str]) -> Json:
 def _strict_operation(path: str, operation: Json, seen: set[str]) -> Json:
     """An operation whose id is not among `seen`, which it joins."""
     id = operation["operationId"]
+    responses = {**operation["responses"], **_ALSO.get(id, {})}
     if id in seen:
         id += "_0"
     seen.add(id)
     parameters = [_typed(parameter) for parameter in operation["parameters"]]
     if "{model_name}" in path and not any(parameter["in"] == "path" for parameter in parameters):
         parameters.insert(0, _NAME)
-    return {**operation, "operationId": id, "parameters": parameters}
+    return {**operation, "operationId": id, "parameters": parameters, "responses": responses}
 
 
 def _typed(parameter: Json) -> Json:
@@ -243,6 +244,23 @@ _UNREGISTER = _operation(
     "unregisterModel", _response("200 Model unregistered", _DONE), _ACCEPTED, _NO_MODEL, _response("408 Request Timeout Error", _ERROR),
     _SERVER_ERROR, about="Unregister a model from Model Server. This is an asynchronous call by default. "
     "Caller can call listModels to confirm if all the works has be terminated.", parameters=[_NAME_UNREGISTERED, _SYNCHRONOUS, _TIMEOUT])  # fmt: skip
+
+_FAILURES: Json = {
+    **_BAD_REQUEST, **_response("413 The request is larger than max_request_size", _ERROR), **_response("504 The request waited too long", _ERROR),
+    **_response("507 Out of memory", _ERROR),
+}  # fmt: skip
+_FORBIDDEN = _response("403 Policy refuses it", _ERROR)
+_NO_SPACE = _response("507 No memory, or no space, for it", _ERROR)
+_NOT_NOW = _response("503 The server or the model is going away", _ERROR)
+_ALSO: Mapping[str, Json] = {
+    "predict": _FAILURES, "predictions": _FAILURES, "invocations": _FAILURES, "predictionsApi": _NO_MODEL, "listModels": _BAD_REQUEST,
+    "registerModel": {**_FORBIDDEN, **_NO_SPACE, **_NOT_NOW},
+    "setAutoScale": {**_FORBIDDEN, **_response("409 It is being unregistered", _ERROR), **_NO_SPACE, **_NOT_NOW},
+    "unregisterModel": {**_FORBIDDEN, **_BAD_REQUEST, **_NOT_NOW},
+    "describeModel": {
+        **_NO_MODEL, **_response("200 OK", _content({**_MODEL, "required": ["modelName", "modelUrl", "minWorkers", "maxWorkers", "workers"]}))},
+}  # fmt: skip
+"""Responses that Multi Model Server's description does not name, or names wrongly."""
 
 _MANAGEMENT: Mapping[str, Json] = {
     "/": _DESCRIBE_API,
