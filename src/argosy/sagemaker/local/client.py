@@ -102,6 +102,7 @@ class _Connection:
         self._gathered = bytearray()
         self._pieces: list[bytes] = []
         self._came = 0
+        self._head_bytes = 0
         self._sending: asyncio.Task[None] | None = None
 
     async def ask(self, question: Question) -> Answer:
@@ -141,7 +142,7 @@ class _Connection:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             raise ContainerGone(f"not HTTP: {error}", True) from None
-        if not self._has_head and self._came > _MOST_HEAD:
+        if self._head_bytes > _MOST_HEAD or (not self._has_head and self._came > _MOST_HEAD):
             raise ContainerGone(f"the head of the answer is over {_MOST_HEAD} bytes", True)
         if not data and not self._is_complete:
             if not self._is_endless():
@@ -168,6 +169,7 @@ class _Connection:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; of several with one name the last counts."""
+        self._head_bytes += len(name) + len(value)
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:

@@ -151,7 +151,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "Other protocols are not spoken here.")
+            pass  # refused when the head was whole
         except httptools.HttpParserError as error:
             if not self._is_last:
                 self._refuse(400, f"This is no HTTP request: {error}")
@@ -205,7 +205,9 @@ class Connection(asyncio.Protocol):
         """The head is whole: refuse a body that is too large before it comes."""
         if self._is_last:
             return
-        if int(self._headers.get("content-length", "0")) > self._server.limit:
+        if self._parser.should_upgrade():
+            self._refuse(400, "Other protocols are not spoken here.")
+        elif int(self._headers.get("content-length", "0")) > self._server.limit:
             self._refuse(413, "")
         elif self._headers.get("expect", "").lower() == "100-continue" and self._task is None:
             self._transport.write(_CONTINUE)

@@ -1,0 +1,95 @@
+"""The local runtime in front of real containers of the base image."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from argosy.errors import ArgosyError
+from argosy.sagemaker.local import ContainerSettings, EndpointSettings, LocalEndpoint, RuntimeSettings, VariantSettings, Watch
+from argosy.testing.server import Store, wait_for
+from fakes.images import BASE, environment, podman
+
+WORKERS = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def engine(images: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has podman find its images."""
+    for name, value in environment().items():
+        monkeypatch.setenv(name, value)
+
+
+def names() -> set[str]:
+    """The containers that there are, running or not."""
+    return {name for name in podman("ps", "--all", "--format", "{{.Names}}").split() if name.startswith("argosy-sentiment-")}
+
+
+def settings(container: ContainerSettings, **more: Any) -> RuntimeSettings:
+    """One endpoint, `sentiment`."""
+    return RuntimeSettings((EndpointSettings("sentiment", (VariantSettings(containers=(container,)),)),), engine="podman", **more)
+
+
+def packed(store: Store, target: Path, prefix: str) -> Path:
+    """An archive of the store's model, below `prefix`."""
+    with tarfile.open(target, "w:gz") as tar:
+        tar.add(store.folder / "m", prefix)
+    return target
+
+
+def test_an_archive_in_a_container(store: Store, tmp_path: Path) -> None:
+    """The platform's way: unpacked, mounted read-only, found by `serve`; ended and removed with the endpoint, and started again when it dies."""
+    store.add("m")
+    archive = packed(store, tmp_path / "model.tar.gz", "m")
+    watch = Watch(ping_every_s=0.2, backoff_s=(0.1,))
+    with LocalEndpoint(settings(ContainerSettings(str(archive), BASE, env=WORKERS), watch=watch)) as running, closing(running.client()) as client:
+        found = client.invoke_endpoint(EndpointName="sentiment", Body="echo:hello", ContentType="text/plain")
+        assert found["Body"].read() == b"hello"
+        (first,) = names()
+        assert "/opt/ml/model false" in podman("inspect", "--format", "{{range .Mounts}}{{.Destination}} {{.RW}} {{end}}", first)
+        os.kill(int(podman("inspect", "--format", "{{.State.Pid}}", first)), 9)
+        wait_for(lambda: names() - {first} and _answers(client), "another container", 60)
+    assert names() == set()
+
+
+def _answers(client: Any) -> bool:
+    try:
+        client.invoke_endpoint(EndpointName="sentiment", Body="echo:hello", ContentType="text/plain")
+    except (client.exceptions.ServiceUnavailable, client.exceptions.ModelError):
+        return False
+    return True
+
+
+def test_target_models_in_a_container(store: Store, tmp_path: Path) -> None:
+    """The models are brought to a folder that the container sees, and loaded by its own API."""
+    store.add("m")
+    models = tmp_path / "models"
+    models.mkdir()
+    packed(store, models / "a.tar.gz", ".")
+    with LocalEndpoint(settings(ContainerSettings(str(models), BASE, env=WORKERS, multi_model=True))) as running, closing(running.client()) as client:
+        found = client.invoke_endpoint(EndpointName="sentiment", Body="echo:hello", ContentType="text/plain", TargetModel="a.tar.gz")
+        assert found["Body"].read() == b"hello"
+    assert names() == set()
+
+
+def test_an_image_that_is_not_there(tmp_path: Path) -> None:
+    """The engine's own words are shown, and nothing is left."""
+    missing = ContainerSettings(image="localhost/no-such:image")
+    with pytest.raises(ArgosyError, match="ended with status 125") as caught, LocalEndpoint(settings(missing)):
+        pass
+    assert "no-such" in caught.value.detail
+    assert names() == set()
+
+
+def test_a_container_that_serves_nothing(tmp_path: Path) -> None:
+    """What it printed is told; the container is gone."""
+    container = ContainerSettings(image=BASE, command=("python3", "-c", "print('not a server')"))
+    with pytest.raises(ArgosyError, match="ended with status 0 before") as caught, LocalEndpoint(settings(container)):
+        pass
+    assert "not a server" in caught.value.detail
+    assert names() == set()
