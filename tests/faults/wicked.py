@@ -51,6 +51,18 @@ def forks(count: str) -> str:
     return "forked"
 
 
+def leave(count: str) -> str:
+    """Leave orphans that end."""
+    for _ in range(int(count)):
+        child = os.fork()
+        if child == 0:
+            if os.fork() == 0:
+                time.sleep(0.05)
+            os._exit(0)
+        os.waitpid(child, 0)
+    return "left"
+
+
 WORKER = os.getpid()
 
 
@@ -144,8 +156,8 @@ VERBS: dict[str, Callable[[str], Any]] = {
     "echo": lambda text: text, "pid": lambda _: str(os.getpid()), "exit": lambda status: os._exit(int(status)),
     "segfault": lambda _: ctypes.string_at(0), "sysexit": lambda status: sys.exit(int(status)),
     "abort": lambda _: os.abort(), "error": fail, "memory": swallow, "limited": limited,
-    "spin": spin, "defy": defy, "stopped": lambda _: os.kill(os.getpid(), signal.SIGSTOP), "forks": forks, "bomb": bomb, "close": close_output,
-    "mute": mute, "flood": flood, "garbage": garbage, "junk": junk, "none": lambda _: None, "object": lambda _: object(),
+    "spin": spin, "defy": defy, "stopped": lambda _: os.kill(os.getpid(), signal.SIGSTOP), "forks": forks, "leave": leave, "bomb": bomb,
+    "close": close_output, "mute": mute, "flood": flood, "garbage": garbage, "junk": junk, "none": lambda _: None, "object": lambda _: object(),
     "large": lambda size: b"z" * int(size), "sleep": sleep, "nap": nap,
 }  # fmt: skip
 

@@ -1,0 +1,230 @@
+"""What happens to the server itself: signals, its death, a clock that jumps, being the first process. Under load, and nothing stays behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from argosy.testing.server import RunningServer, begun, is_alive, wait_for
+from conftest import Report
+from faults.load import Load
+from faults.system import IS_ORIGINAL, begun_twice, family, run_for, system
+
+UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+GRACE_S = 20
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there."""
+    with contextlib.closing(socket.socket()) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            sock.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def ended_s(server: RunningServer, pids: list[int]) -> float:
+    """Seconds until the server and everything that it started are gone; what does not go is killed after a while."""
+    begin = time.monotonic()
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: not any(is_alive(pid) for pid in pids), "all processes are gone", GRACE_S)
+    took_s = time.monotonic() - begin
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+    return took_s
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_that_stops(tmp_path: Path, figure: Report, number: signal.Signals) -> None:
+    """Everything that was accepted is answered, clients are told to close, then no process and no port is left, and the status is 0."""
+    with system(tmp_path, "m", env={"SLEEP_S": "0.05"}) as server:
+        pids = family(tmp_path / "begun")
+        with Load(server.inference, clients=16, verb="sleep") as load:
+            run_for(0.5)
+            os.kill(server.process.pid, number)
+            took_s = ended_s(server, pids)
+        status = server.process.wait(30)
+        tally = load.tally
+        figures = f"gone after {took_s:.1f} s, status {status}, port {'free' if is_free(server.inference) else 'taken'}"
+        figure(tally.figure(f"{number.name} to the server", figures, repeated=begun_twice(server)))
+        tally.assert_sound()
+        assert tally.failed == 0
+        assert took_s < 10
+        assert status == 0
+        assert is_free(server.inference)
+        assert is_free(server.management)
+
+
+def test_sighup(tmp_path: Path, figure: Report) -> None:
+    """Log files that were moved away are opened anew; no request notices."""
+    logs = tmp_path / "logs"
+    with system(tmp_path, "m", settings={"log_location": logs}) as server:
+        with Load(server.inference) as load:
+            for number in range(5):
+                wait_for((logs / "access_log.log").exists, "the log is there")
+                (logs / "access_log.log").rename(logs / f"moved.{number}")
+                os.kill(server.process.pid, signal.SIGHUP)
+                with contextlib.suppress(AssertionError):
+                    wait_for((logs / "access_log.log").exists, "the log is there again", 5)
+        lines = sum(len(path.read_text().splitlines()) for path in logs.glob("moved.*"))
+        figure(load.tally.figure("SIGHUP, 5 times", f"{'alive' if is_alive(server.pid) else 'dead'}; {lines} lines in 5 moved logs"))
+        load.tally.assert_sound()
+        assert load.tally.failed == load.tally.refused == 0
+        assert (logs / "access_log.log").exists()
+        assert server.stop() == 0
+
+
+def test_a_second_signal(tmp_path: Path, figure: Report) -> None:
+    """It does not wait for a handler that loops: everything is gone at once, and what was cut off is told so or closed."""
+    with system(tmp_path, "m", settings={"drain_timeout_s": 600}) as server, server.clients(2) as send:
+        pids = family(tmp_path / "begun")
+        held = [send("m", "defy") for _ in range(2)]
+        wait_for(lambda: begun(server).count("defy") == 2, "both workers loop")
+        with Load(server.inference, clients=4) as load:
+            run_for(0.3)
+            os.kill(server.process.pid, signal.SIGTERM)
+            run_for(1.2)  # one that comes within a second counts as the same
+            os.kill(server.process.pid, signal.SIGTERM)
+            took_s = ended_s(server, pids)
+        status = server.process.wait(30)
+        told = [future.exception() is not None or future.result().status >= 500 for future in held]
+        figure(load.tally.figure("second SIGTERM, handlers loop", f"gone {took_s:.1f} s later, status {status}", failed=2, ended=True))
+        assert all(told)
+        assert took_s < 5
+        assert status == 1
+        assert load.tally.wrong == load.tally.crossed == load.tally.duplicated == 0
+
+
+def test_sigkill_and_restart(tmp_path: Path, figure: Report) -> None:
+    """No worker survives, also one that ignores signals; a new server starts over stale sockets, pid file and unpacked archives, and serves."""
+    rounds, took_s, up_s = 3, 0.0, 0.0
+    with system(tmp_path, "m") as first:
+        tally = None
+        server: RunningServer = first
+        for _ in range(rounds):
+            pids = family(tmp_path / "begun")
+            with server.clients(1) as send, Load(server.inference) as load:
+                held = send("m", "defy")
+                wait_for(lambda: "defy" in begun(first), "a worker loops")
+                run_for(0.3)
+                os.kill(server.pid, signal.SIGKILL)
+                took_s = max(took_s, ended_s(server, pids))
+                assert held.exception() is not None
+            server.process.wait(30)
+            (tmp_path / ".model_server.pid").write_text(str(pids[0]))
+            (tmp_path / "begun").write_text("")
+            begin = time.monotonic()
+            server = type(first)(tmp_path, first.settings, first.models, first.env)
+            server.__enter__()
+            up_s = max(up_s, time.monotonic() - begin)
+            assert server.predict("m", "echo:again").text == "again"
+            if tally is None:
+                tally = load.tally
+            else:
+                tally.add(load.tally)
+        assert server.stop() == 0
+        left = [str(path.relative_to(server.temp)) for path in server.temp.rglob("*") if path.is_file() and path.name != "lock"]
+        assert tally is not None
+        figure(tally.figure(f"SIGKILL of the server, {rounds} times", f"workers gone after {took_s:.2f} s, serves again after {up_s:.1f} s, "
+                            f"files left: {len(left)}", failed=rounds, ended=True))  # fmt: skip
+        assert tally.wrong == tally.crossed == tally.duplicated == 0
+        assert took_s < 10
+        assert left == []
+
+
+def test_stale_sockets(tmp_path: Path) -> None:
+    """Socket files of a server that was killed are taken over."""
+    settings = {"inference_address": f"unix:{tmp_path}/i.sock", "management_address": f"unix:{tmp_path}/m.sock"}
+    for turn in range(2):
+        server = RunningServer(tmp_path, settings)
+        with server.launched():
+            server.wait_for_line("Serving predictions on")
+            if turn == 0:
+                os.kill(server.pid, signal.SIGKILL)
+                assert server.wait() == -signal.SIGKILL
+                assert (tmp_path / "i.sock").is_socket()
+            else:
+                assert server.stop() == 0
+                assert not (tmp_path / "i.sock").exists()
+
+
+@pytest.fixture(scope="session")
+def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library that moves the wall clock."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    library = tmp_path_factory.mktemp("shim") / "shim.so"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(Path(__file__).with_name("clockshim.c")), "-ldl"], check=True)
+    return library
+
+
+def test_the_clock_jumps(tmp_path: Path, figure: Report, shim: Path) -> None:
+    """A day forwards and two back, again and again: no time limit fires early or late, no connection is cut, no worker killed."""
+    offset = tmp_path / "offset"
+    offset.write_text("0")
+    env = {"LD_PRELOAD": str(shim), "CLOCK_OFFSET_FILE": str(offset), "SLEEP_S": "0.05"}
+    settings = {"default_response_timeout_seconds": 3, "log_location": tmp_path / "logs"}
+    with system(tmp_path, "m", settings=settings, env=env) as server:
+        workers = sorted(server.workers("m"))
+        with Load(server.inference, clients=4) as load, Load(server.inference, clients=4, verb="sleep") as slow:
+            for days in (1, -1, 30, -365, 0):
+                offset.write_text(str(days * 86400))
+                run_for(0.6)
+            assert sorted(server.workers("m")) == workers
+            begin = time.monotonic()
+            offset.write_text("86400")
+            status = server.predict("m", "spin").status
+            limit_s = time.monotonic() - begin
+        load.tally.add(slow.tally)
+        figure(load.tally.figure("clock jumps by a day, month, year", f"limit of 3 s took {limit_s:.2f} s ({status})", failed=1))
+        load.tally.assert_sound()
+        assert load.tally.failed == load.tally.refused == 0
+        assert 2.9 < limit_s < 8
+        if not IS_ORIGINAL:  # the clock of the server did jump
+            assert len({line.split("-")[0] for log in (tmp_path / "logs").glob("mms_log*.log") for line in log.read_text().splitlines()}) > 1
+
+
+def may_unshare() -> bool:
+    """Whether this user may make PID namespaces."""
+    try:
+        return subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not may_unshare(), reason="PID namespaces are not permitted here")
+def test_as_the_first_process(tmp_path: Path, figure: Report) -> None:
+    """As PID 1 it adopts and reaps what handlers leave behind, and SIGTERM stops it after all answers."""
+    with system(tmp_path, "m", prefix=UNSHARE) as server:
+        (inner,) = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        with Load(server.inference) as load:
+            run_for(0.3)
+            for _ in range(5):
+                server.predict("m", "leave:10")
+            run_for(0.3)
+            zombies = sum(zombie_children(int(inner)))
+            os.kill(int(inner), signal.SIGTERM)
+            took_s = ended_s(server, [int(inner)])
+        status = server.process.wait(30)
+        figure(load.tally.figure("server as PID 1", f"50 orphans, {zombies} zombies; gone {took_s:.1f} s after SIGTERM, status {status}"))
+        load.tally.assert_sound()
+        assert zombies == 0
+        assert took_s < 10
+        assert status == 0
+
+
+def zombie_children(pid: int) -> list[bool]:
+    """For each child of a process, whether it waits to be reaped."""
+    return [not is_alive(int(child)) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
