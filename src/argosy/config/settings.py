@@ -60,6 +60,10 @@ class Config:
         256 * 1024 * 1024, "integer",
         "Memory for request bodies that are being received or wait for a worker. 0: a quarter of the memory that we may use.",
         name="request_memory_bytes", unit="bytes", low=0, unset="a quarter of the memory")
+    unread_memory_bytes: int = ours(
+        256 * 1024 * 1024, "integer",
+        "Memory for answers that clients have not read yet. Beyond it, the clients that have most left to read are cut off.",
+        name="unread_memory_bytes", unit="bytes", low=1)
     arena_threshold_bytes: int = ours(
         65536, "integer", "Bodies from this size on reach workers through shared memory.", name="arena_threshold_bytes", unit="bytes", low=0)
 

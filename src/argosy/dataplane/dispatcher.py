@@ -40,7 +40,7 @@ _ONE_BY_ONE = -1.0
 class WorkerLane:
     """The jobs that one worker has. Made when it has loaded, gone when its process has ended."""
 
-    __slots__ = ("_busy_since", "_dispatcher", "_ends", "_timer", "early", "jobs", "member", "next_seq", "open")
+    __slots__ = ("_busy_since", "_dispatcher", "_due", "_ends", "_timer", "early", "jobs", "member", "next_seq", "open")
 
     def __init__(self, dispatcher: Dispatcher, member: Member) -> None:
         self._dispatcher = dispatcher
@@ -53,6 +53,8 @@ class WorkerLane:
         self._ends: deque[int] = deque()
         self._busy_since = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0
+        """When the timer fires. uvloop's handle of a time that has passed already cannot be asked."""
 
     def __repr__(self) -> str:
         return f"<WorkerLane {self.member.id} {len(self.jobs)} jobs in {len(self._ends)} messages{'' if self.open else ' closed'}>"
@@ -94,9 +96,10 @@ class WorkerLane:
         else:
             return
         if self._timer is not None:
-            if self._timer.when() <= due:
+            if self._due <= due:
                 return
             self._timer.cancel()
+        self._due = due
         self._timer = self._dispatcher.loop.call_at(due, self._look)
 
     def _look(self) -> None:
@@ -113,7 +116,8 @@ class WorkerLane:
             return
         if len(self.jobs) > 1 and now >= self._busy_since + _SILENCE_S:
             self._dispatcher.fetch(self)
-            self._timer = self._dispatcher.loop.call_later(_SILENCE_S, self._look)
+            self._due = now + _SILENCE_S
+            self._timer = self._dispatcher.loop.call_at(self._due, self._look)
         else:
             self._watch()
 

@@ -98,6 +98,7 @@ class Connection(asyncio.BufferedProtocol):
         """The client is gone: nothing that it asked for needs to be done any more."""
         self._ended = True
         self._listener.forget(self)
+        self.site.unread.remove(self)
         current, self.exchange = self.exchange, None
         if current is not None and current.streamed is not None and self.site.access is not None:
             reply, current.streamed = current.streamed, None
@@ -122,12 +123,14 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """The client reads too slowly: start no further request of it."""
         self._paused = True
+        self.site.unread.add(self)
 
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._paused = False
         if self.exchange is not None and self.exchange.streamed is not None:
             self.exchange.streamed.resume()
+        self.site.unread.remove(self)
         self._next()
 
     @property
@@ -580,6 +583,11 @@ class Connection(asyncio.BufferedProtocol):
             self._since = now
         elif now - self._since > self.site.limits.idle_timeout_s:
             self._transport.abort()
+
+    @property
+    def unread_bytes(self) -> int:
+        """How much of what was written for it the client has not taken."""
+        return self._transport.get_write_buffer_size()
 
     def drain(self) -> None:
         """The server stops: close as soon as nothing is being answered."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _ROUTES = 1024
 _RECEIVE = 256 * 1024
 _RECEIVE_HEAD = 16 * 1024
+_UNREAD = 256 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -91,6 +92,43 @@ class Budget:
             granted()
 
 
+class Unread:
+    """Answers that clients have not read, in the whole server: beyond `limit` bytes, whoever has most left to read is cut off."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.cut = 0
+        """Clients that were cut off."""
+        self._slow: dict[Connection, int] = {}
+        self._total = 0
+
+    def __repr__(self) -> str:
+        return f"<Unread {self._total} of {self.limit} bytes, {len(self._slow)} slow clients, {self.cut} cut off>"
+
+    def add(self, connection: Connection) -> None:
+        """The client of this connection does not keep up."""
+        self.remove(connection)
+        self._slow[connection] = connection.unread_bytes
+        self._total += self._slow[connection]
+        if self._total > self.limit:
+            self._make_room()
+
+    def remove(self, connection: Connection) -> None:
+        """It has caught up, or is gone. Does nothing to one that kept up."""
+        self._total -= self._slow.pop(connection, 0)
+
+    def _make_room(self) -> None:
+        """Look at what is really unread, since some have read on. Never cut off is who came last; among equals goes who came first."""
+        self._slow = {connection: connection.unread_bytes for connection in self._slow}
+        self._total = sum(self._slow.values())
+        for connection in sorted(list(self._slow)[:-1], key=self._slow.__getitem__, reverse=True):
+            if self._total <= self.limit:
+                return
+            self.cut += 1
+            self.remove(connection)
+            connection.abort()
+
+
 class RequestIds:
     """Fresh request ids in the form of a UUID: random for this server, then counted, which costs a tenth of a random one."""
 
@@ -125,6 +163,8 @@ class Site:
     cors: tuple[tuple[str, str], ...] = ()
     gate: Gate | None = None
     """Asks for tokens, if there are any."""
+    unread: Unread = field(default_factory=lambda: Unread(_UNREAD))
+    """Shared by all listeners."""
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False
     """The server stops: replies close their connections. Written by `drain`."""

@@ -8,7 +8,7 @@ from argosy.config import Address, Config
 from argosy.dataplane.registry import Registry
 from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
-from argosy.frontend.site import Budget, HttpCounters, Site
+from argosy.frontend.site import Budget, HttpCounters, Site, Unread
 from argosy.logs import RecordLog
 from argosy.protocols.endpoint import Dialect
 from argosy.protocols.tokens import Gate
@@ -30,6 +30,7 @@ class Sites:
         self._access = accesses.write if accesses.enabled else None
         self._tls = tls_context(config) if config.uses_tls else None
         self._budget = Budget(config.request_memory_bytes)
+        self._unread = Unread(config.unread_memory_bytes)
         self._sites: list[Site] = []
 
     def __repr__(self) -> str:
@@ -43,7 +44,9 @@ class Sites:
     def listener(self, dialect: Dialect, address: Address) -> Listener:
         """A listener that is not bound yet."""
         cors = _cors(self._config)
-        site = Site(self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, cors, self._gate)
+        site = Site(
+            self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, cors, self._gate, self._unread
+        )
         self._sites.append(site)
         return Listener(address, site, self._tls if address.scheme == "https" else None)
 

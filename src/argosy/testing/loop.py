@@ -7,7 +7,7 @@ import contextvars
 import heapq
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVarTuple, Unpack
+from typing import Any, TypeVarTuple, Unpack, cast
 
 _Args = TypeVarTuple("_Args")
 
@@ -51,7 +51,9 @@ class FakeLoop(asyncio.BaseEventLoop):
     def call_at(
         self, when: float, callback: Callable[[Unpack[_Args]], object], *args: *_Args, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        """Run it at that time."""
+        """Run it at that time. As with uvloop, the handle of a time that has passed has no `when`."""
+        if when <= self.now:
+            return cast(asyncio.TimerHandle, self.call_soon(callback, *args, context=context))
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._count += 1
         heapq.heappush(self._later, (when, self._count, handle))

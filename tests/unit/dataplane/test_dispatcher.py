@@ -603,6 +603,21 @@ def test_finished_answers_do_not_wait_for_a_slow_job() -> None:
     assert (member.events[-1], world.dispatcher.running, world.counters.answered) == ((Event.DONE, ""), 0, 4)
 
 
+def test_sending_more_when_the_look_after_a_worker_is_overdue() -> None:
+    """A loop that was held up for longer than a worker may be silent goes on as if it had not been."""
+    world = World(timeout_s=60.0)
+    member = world.member()
+    world.submit(1)
+    lane = member.lane
+    lane.jobs |= {seq: world.admit(request()) for seq in (8, 9)}
+    world.loop.now += 1.0
+    lane.sent(world.loop.now)
+    lane.sent(world.loop.now)
+    world.loop.run()
+    assert world.loop.failures == []
+    assert lane.messages == 3
+
+
 def test_a_job_that_cannot_be_written_fails_alone() -> None:
     """Its neighbours go on, and the worker is free again when nothing of the message is left."""
     world = World()

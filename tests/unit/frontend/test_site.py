@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 import pytest
 
 from argosy.errors import ArgosyError
-from argosy.frontend.site import Budget, HttpCounters, RequestIds
+from argosy.frontend.http import Connection
+from argosy.frontend.site import Budget, HttpCounters, RequestIds, Unread
 from argosy.frontend.target import split_target
 from argosy.testing.http import FakeModel, FakeSite
 
@@ -85,3 +87,51 @@ def test_plans_are_bounded() -> None:
     site.registry.add(FakeModel("two", arena_size=0))
     assert site.site.plan(b"POST", b"/invoke/echo") is not plain
     assert len(site.site._routes) == 1
+
+
+class SlowClient:
+    """A connection whose client has not taken so many bytes."""
+
+    def __init__(self, unread_bytes: int) -> None:
+        self.unread_bytes = unread_bytes
+        self.aborted = False
+
+    def abort(self) -> None:
+        """Is cut off."""
+        self.aborted = True
+
+
+def slow(unread: Unread, *sizes: int) -> list[SlowClient]:
+    """Clients that fell behind one after the other."""
+    clients = [SlowClient(size) for size in sizes]
+    for client in clients:
+        unread.add(cast(Connection, client))
+    return clients
+
+
+def test_unread_answers_are_bounded() -> None:
+    """Beyond the limit whoever has most left to read is cut off, as many as it takes; among equals those who fell behind first."""
+    unread = Unread(100)
+    clients = slow(unread, 10, 40, 40, 70)
+    assert [client.aborted for client in clients] == [False, True, True, False]
+    assert repr(unread) == "<Unread 80 of 100 bytes, 2 slow clients, 2 cut off>"
+
+
+def test_clients_that_read_on_are_spared() -> None:
+    """What counts is what is unread now, not what it was when they fell behind; who caught up or is gone does not count."""
+    unread = Unread(100)
+    first, second = slow(unread, 60, 40)
+    unread.remove(cast(Connection, second))
+    first.unread_bytes = 5
+    (third,) = slow(unread, 90)
+    assert [client.aborted for client in (first, second, third)] == [False, False, False]
+    assert repr(unread) == "<Unread 95 of 100 bytes, 2 slow clients, 0 cut off>"
+
+
+def test_an_answer_over_the_limit_is_sent() -> None:
+    """The client that came last is never cut off, however large its answer is; and adding it twice does not count it twice."""
+    unread = Unread(100)
+    (client,) = slow(unread, 500)
+    unread.add(cast(Connection, client))
+    assert not client.aborted
+    assert repr(unread) == "<Unread 500 of 100 bytes, 1 slow clients, 0 cut off>"

@@ -1,0 +1,181 @@
+"""Clients that vanish at any moment, half-open connections, ten thousand of them, and clients that do not read their answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import resource
+import socket
+import struct
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from argosy.testing.server import open_files, resident_mb, wait_for
+from conftest import Report
+from faults.figures import Figure
+from faults.load import Load, read_answer, request
+from faults.system import begun_twice, run_for, system
+
+TCP_REPAIR = 19
+MANY = 10_000
+
+
+def raw(port: int) -> socket.socket:
+    """A connection."""
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def cut(sock: socket.socket, how: str) -> None:
+    """Leave: politely, with a reset, or like a machine that lost its power."""
+    with contextlib.suppress(OSError):
+        if how == "reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        elif how == "silent":
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_REPAIR, 1)
+    sock.close()
+
+
+def test_clients_that_vanish(tmp_path: Path, figure: Report) -> None:
+    """Before, while and after they send, and while they receive: what they held is free again, nobody else notices, no work is done twice."""
+    chance = random.Random(11)
+    vanished = 0
+    with system(tmp_path, "m", env={"SLEEP_S": "0.005"}) as server:
+        with Load(server.inference, clients=2):
+            run_for(0.3)
+        wait_for(lambda: open_files(server.pid) < 60, "connections are closed")
+        files, memory_mb = open_files(server.pid), resident_mb(server.pid)
+        small, large = request("/predictions/m", b"sleep:gone", "gone"), request("/predictions/m", b"large:3000000", "gone")
+        posted = request("/predictions/m", b"sleep:" + b"x" * 300_000, "gone")
+        with Load(server.inference) as load:
+            deadline = time.monotonic() + 4
+            while time.monotonic() < deadline:
+                data = chance.choice((small, small, large, posted))
+                sock = raw(server.inference)
+                sock.sendall(data[: chance.choice((0, 10, len(data) // 2, len(data) - 1, len(data), len(data), len(data)))])
+                if chance.random() < 0.3:
+                    sock.settimeout(0.05)
+                    with contextlib.suppress(OSError):
+                        sock.recv(chance.choice((1, 100, 100_000)))
+                cut(sock, chance.choice(("polite", "reset")))
+                vanished += 1
+        begin = time.monotonic()
+        wait_for(lambda: open_files(server.pid) <= files + 2, "descriptors have come back")
+        wait_for(lambda: server.describe("m").get("runningJobs", 0) == 0, "nothing of theirs runs")
+        free_s = time.monotonic() - begin
+        grown_mb = resident_mb(server.pid) - memory_mb
+        figures = f"{vanished} vanished; all free {free_s:.2f} s later, server {grown_mb:+.0f} MB"
+        figure(load.tally.figure("clients that vanish", figures, failed=vanished, repeated=begun_twice(server)))
+        load.tally.assert_sound()
+        assert load.tally.failed == load.tally.refused == 0
+        assert begun_twice(server) == 0
+        assert grown_mb < 150
+
+
+def test_half_open_connections(tmp_path: Path, figure: Report) -> None:
+    """Clients whose machine is gone, before, in and after a head, in a body, and while their answer is made, are let go when their time is over."""
+    settings = {"header_timeout_s": 1, "body_timeout_s": 1, "idle_timeout_s": 2}
+    whole = request("/predictions/m", b"sleep:gone", "gone")
+    pieces = [b"", whole[:20], whole[:-5], whole, request("/predictions/m", b"large:3000000", "gone")]
+    with system(tmp_path, "m", settings=settings) as server:
+        files = open_files(server.pid)
+        with Load(server.inference) as load:
+            for number in range(250):
+                sock = raw(server.inference)
+                sock.sendall(pieces[number % len(pieces)])
+                cut(sock, "silent")
+            most = open_files(server.pid)
+            begin = time.monotonic()
+            wait_for(lambda: open_files(server.pid) <= files + 16, "they are let go", 30)
+            free_s = time.monotonic() - begin
+        figure(load.tally.figure("half-open connections", f"250 of them, {most} descriptors at most, free after {free_s:.1f} s", failed=250))
+        load.tally.assert_sound()
+        assert load.tally.failed == load.tally.refused == 0
+        assert free_s < 15
+
+
+@pytest.mark.timeout(240)
+def test_ten_thousand_connections(tmp_path: Path, figure: Report) -> None:
+    """All are open at once, each sends one request, each gets its own answer; memory is bounded, and afterwards everything is free."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(MANY, hard - 600)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with system(tmp_path, "m", settings={"job_queue_size": MANY, "idle_timeout_s": 120, "header_timeout_s": 120}) as server:
+            files, memory_mb = open_files(server.pid), resident_mb(server.pid)
+            found, most_files, most_mb, took_s = asyncio.run(crowd(server.inference, count, server.pid))
+            begin = time.monotonic()
+            assert server.predict("m", "echo:again").text == "again"
+            next_s = time.monotonic() - begin
+            wait_for(lambda: open_files(server.pid) <= files + 4, "descriptors have come back")
+            figures = f"{most_files} descriptors; answered in {took_s:.1f} s; server {most_mb - memory_mb:+.0f} MB; next answer {next_s:.2f} s"
+            figure(Figure(f"{count} connections at once", count, found["right"], found["refused"], found["failed"], found["lost"],
+                          wrong=found["wrong"], figures=figures))  # fmt: skip
+            assert dict(found) == {"right": count}, [line for line in server.output if "argosy" in line][-20:]
+            assert most_mb - memory_mb < 500
+            assert next_s < 5
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def crowd(port: int, count: int, pid: int) -> tuple[Counter[str], int, float, float]:
+    """So many clients connect, and only then each asks for its own number; what they got, the server's descriptors and memory, and the time."""
+    links: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    while len(links) < count:
+        links += await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(min(200, count - len(links)))))
+    wait_for(lambda: open_files(pid) >= count, "all connections are accepted")
+    files = open_files(pid)
+    begin = time.monotonic()
+
+    async def ask(number: int) -> str:
+        reader, writer = links[number]
+        try:
+            writer.write(request("/predictions/m", f"echo:{number}".encode(), f"n-{number}"))
+            async with asyncio.timeout(90):
+                answer = await read_answer(reader)
+        except (OSError, EOFError, TimeoutError):
+            return "lost"
+        if answer.status == 200:
+            return "right" if answer.body == str(number).encode() else "wrong"
+        return "refused" if answer.status == 503 else f"failed: {answer.status} {answer.body!r}"
+
+    found = Counter(await asyncio.gather(*map(ask, range(count))))
+    took_s = time.monotonic() - begin
+    memory_mb = resident_mb(pid)
+    for _, writer in links:
+        writer.close()
+    return found, files, memory_mb, took_s
+
+
+def test_slow_readers(tmp_path: Path, figure: Report) -> None:
+    """200 clients ask for 5 MB each and read nothing: their answers take a part of the 1 GB; a slow and steady one gets all of it."""
+    settings = {"job_queue_size": 1000, "unread_memory_bytes": 64_000_000, "max_response_size": 10_000_000, "idle_timeout_s": 3}
+    with system(tmp_path, "m", settings=settings) as server:
+        assert server.predict("m", "large:5000000").status == 200
+        files, memory_mb, most_mb = open_files(server.pid), resident_mb(server.pid), 0.0
+        with Load(server.inference, clients=4) as load, contextlib.ExitStack() as held:
+            for _ in range(200):
+                sock = held.enter_context(raw(server.inference))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                sock.sendall(request("/predictions/m", b"large:5000000", "slow"))
+                most_mb = max(most_mb, resident_mb(server.pid) - memory_mb)
+            steady = held.enter_context(raw(server.inference))
+            steady.sendall(request("/predictions/m", b"large:1000000", "steady"))
+            got = 0
+            while got < 1_000_000:
+                piece = steady.recv(50_000)
+                assert piece, "cut off"
+                got += len(piece)
+                run_for(0.05)
+                most_mb = max(most_mb, resident_mb(server.pid) - memory_mb)
+            begin = time.monotonic()
+            wait_for(lambda: open_files(server.pid) <= files + 6, "they are let go")
+            free_s = time.monotonic() - begin
+        figures = f"200 x 5 MB unread, server {most_mb:+.0f} MB at most; free after {free_s:.1f} s; a steady reader got {got / 1e6:.1f} MB"
+        figure(load.tally.figure("clients that do not read", figures, failed=200))
+        load.tally.assert_sound()
+        assert load.tally.failed == load.tally.refused == 0
+        assert most_mb < 500
