@@ -128,9 +128,9 @@ class Connection(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """The client has caught up."""
         self._paused = False
+        self.site.unread.remove(self)
         if self.exchange is not None and self.exchange.streamed is not None:
             self.exchange.streamed.resume()
-        self.site.unread.remove(self)
         self._next()
 
     @property
