@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import itertools
 import os
@@ -20,6 +21,12 @@ from fakes.container import Answer
 BASE = "localhost/argosy:base-cpu"
 """The base image, made from the sources that are tested."""
 STORE = "/opt/ml/model"
+ARTICLE = """\
+FROM argosy:base-cpu-py3.11
+
+RUN pip install --user -U paddlepaddle \\
+ && pip install --user -U numpy
+"""
 _FOLDER = os.environ.get("ARGOSY_IMAGES", "")
 _NUMBERS = itertools.count(1)
 _SERVING = re.compile(r"Serving predictions on http://[\d.]+:(\d+), management on http://[\d.]+:(\d+)")
@@ -56,6 +63,19 @@ def built(context: Path, tag: str, dockerfile: str | None = None) -> Iterator[st
         yield f"localhost/{tag}"
     finally:
         podman("rmi", "--force", tag)
+
+
+def article_image() -> str:
+    """The image of the article about PaddlePaddle on SageMaker, from its own Dockerfile with our tag. Made once (800 MB) and kept; its name."""
+    name = "localhost/paddle-mms:latest"
+    folder = Path(_FOLDER, "paddle-mms")
+    folder.mkdir(exist_ok=True)
+    (folder / "Dockerfile.paddle.mms").write_text(ARTICLE)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # what is unchanged comes from the cache
+        podman("build", "--quiet", "--tag", "paddle-mms", "--file", folder / "Dockerfile.paddle.mms", folder)
+    return name
 
 
 @dataclass(slots=True)
