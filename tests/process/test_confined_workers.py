@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import argosy
 from argosy.testing.server import RunningServer, is_alive, serving, wait_for
 
 MIB = 1024 * 1024
@@ -303,3 +306,36 @@ def test_a_limit_that_root_would_not_feel_stops_the_start(tmp_path: Path) -> Non
     with server.launched():
         assert server.wait() != 0
     assert "set worker_user as well" in "\n".join(server.output)
+
+
+def test_workers_of_the_servers_own_user_cannot_look_into_it() -> None:
+    """A server that is not root: its memory and environment are closed to its user, and it measures itself all the same."""
+    as_another_user()
+    packages = os.pathsep.join([str(Path(argosy.__file__).parents[1]), *(path for path in sys.path if path.endswith("site-packages"))])
+    become = "import os, sys; os.setgroups([]); os.setgid(54321); os.setuid(54321); os.execv(sys.argv[1], [sys.argv[1], *sys.argv[3:]])"
+    prefix = [SYSTEM_PYTHON, "-c", become, SYSTEM_PYTHON]
+    made = Path(tempfile.mkdtemp(prefix="argosy-own-user-"))
+    try:
+        with _given_to(made, RunningServer(made, {"worker_processes": 200}, ["m"], {"PYTHONPATH": packages, "SECRET": "x"}, prefix)) as server:
+            assert answer(server, "m", "who").startswith(f"(({NOBODY}, {NOBODY}, {NOBODY})")
+            for path in ("environ", "mem", "fd/1", "maps"):
+                assert answer(server, "m", f"read:/proc/{server.pid}/{path}") == "Permission denied"
+            with contextlib.closing(server.connect()) as connection:
+                connection.request("GET", "/metrics")
+                found = dict(line.split() for line in connection.getresponse().read().decode().splitlines() if line.startswith("argosy_process_"))
+            assert float(found["argosy_process_open_files"]) > 5
+            assert float(found["argosy_process_resident_bytes"]) > MIB
+            assert answer(server, "m", "limit:RLIMIT_NPROC") == "(200, 200)"
+    finally:
+        shutil.rmtree(made)
+
+
+@contextlib.contextmanager
+def _given_to(folder: Path, server: RunningServer) -> Iterator[RunningServer]:
+    """The server, run with everything in its folder owned by the other user."""
+    server.store.add("m", MODEL)
+    for place in (folder, *folder.rglob("*")):
+        os.chown(place, NOBODY, NOBODY)
+    with server:
+        yield server
+        assert server.stop() == 0
