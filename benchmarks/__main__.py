@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import instructions
 from benchmarks.measure import BenchError, Result, compare
 from benchmarks.systems import COMPILER, System, Workload, all_systems
 
@@ -25,6 +26,8 @@ LARGE = [Workload("1 MB, view", "size", MEGABYTE, str(MEGABYTE).encode(), 1, 8)]
 def main() -> int:
     """Run what the command line asks for. 0: measured; 1: something did not serve; 2: wrong use or a tool is missing."""
     options = _parser().parse_args()
+    if options.instructions or options.record:
+        return _count(options.record)
     if missing := [f"{tool} ({package})" for tool, package in TOOLS if shutil.which(tool) is None]:
         print(f"bench: not installed: {', '.join(missing)}; in brackets what to apt-get install on Debian and Ubuntu", file=sys.stderr)
         return 2
@@ -49,8 +52,23 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=int, default=4, help="length of a repetition (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=3, help="undisturbed repetitions of each measurement (default: %(default)s)")
     parser.add_argument("--systems", default="", help="comma-separated choice of floor, bare, argosy, original (default: all that run here)")
+    parser.add_argument("--instructions", action="store_true", help="only count the instructions of the request path, beside what is recorded")
+    parser.add_argument("--record", action="store_true", help="count the instructions of the request path and record them")
     parser.add_argument("--json", metavar="FILE", help="also write the results to a file")
     return parser
+
+
+def _count(new: bool) -> int:
+    """Count instructions; 1 if there are too many, 2 if they cannot be counted."""
+    try:
+        counts = instructions.count()
+    except instructions.CountError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(instructions.report(counts))
+    if new:
+        instructions.record(counts)
+    return int(not new and any(count.is_too_many for count in counts))
 
 
 def _groups(quick: bool) -> list[list[Workload]]:
