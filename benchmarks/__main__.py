@@ -12,9 +12,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import instructions
 from benchmarks.measure import BenchError, Result, compare
 from benchmarks.systems import COMPILER, System, Workload, all_systems
+
+from benchmarks import instructions
 
 MEGABYTE = 1024 * 1024
 TOOLS = (("wrk", "wrk"), (COMPILER, "gcc libc6-dev"))

@@ -10,8 +10,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks import instructions
 from benchmarks.instructions import Count
+
+from benchmarks import instructions
 
 
 @pytest.mark.slow
@@ -28,7 +29,8 @@ def test_no_path_has_grown() -> None:
 
 def test_growth_beyond_noise_is_too_many() -> None:
     """Just under five per cent more is noise of what the path is built on, six are not; a path that was never recorded cannot have grown."""
-    assert [Count("p", now, before).is_too_many for now, before in ((1049, 1000), (1060, 1000), (900, 1000), (5, None))] == [False, True, False, False]
+    cases = ((1049, 1000), (1060, 1000), (900, 1000), (5, None))
+    assert [Count("p", now, before).is_too_many for now, before in cases] == [False, True, False, False]
 
 
 def test_report_names_the_path() -> None:
