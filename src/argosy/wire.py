@@ -219,7 +219,7 @@ def read_jobs(data: memoryview, count: int) -> List[Job]:
                 place = -1
             record = (seq, timeout_ms, meta[:n_id].decode("latin-1"), meta[n_id:b].decode("latin-1"), meta[b:c], meta[c:], body, place, n_body)
             jobs.append(new(Job, record))
-    except struct.error as error:
+    except (struct.error, OverflowError) as error:  # the latter when a length leads beyond all memory
         raise WireError("cut job record") from error
     if at != len(data):
         raise WireError("job records do not fill their frame")

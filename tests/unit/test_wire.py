@@ -114,6 +114,16 @@ def test_answers_come_back(answers: list[tuple[str, bytes, bytes, bool]]) -> Non
     assert list(wire.read_answers(memoryview(data))) == expected
 
 
+@pytest.mark.parametrize("length", [1, 1 << 31, (1 << 63) - 1, (1 << 64) - 1])
+def test_a_body_that_is_longer_than_everything_is_refused(length: int) -> None:
+    """However long a job says that its body is, and whether or not another one follows."""
+    record = wire.JOB.pack(1, 0, 0, 0, 0, 0, 0, length, 0)
+    for count in (1, 2):
+        with pytest.raises(wire.WireError):
+            wire.read_jobs(memoryview(record), count)
+
+
+
 @given(strategies.integers(1, wire.ANSWER.size + 5))
 def test_cut_answer_is_refused(size: int) -> None:
     """Nothing is made of half a record."""
