@@ -15,6 +15,8 @@ from argosy.sagemaker.local import ContainerSettings, EndpointSettings, LocalEnd
 from argosy.testing.server import Store, wait_for
 from fakes.images import BASE, environment, podman
 
+NAME = f"test-{os.getpid()}"
+"""Of the endpoint: other processes may run these tests too."""
 WORKERS = {"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}
 
 
@@ -27,12 +29,12 @@ def engine(images: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def names() -> set[str]:
     """The containers that there are, running or not."""
-    return {name for name in podman("ps", "--all", "--format", "{{.Names}}").split() if name.startswith("argosy-sentiment-")}
+    return {name for name in podman("ps", "--all", "--format", "{{.Names}}").split() if name.startswith(f"argosy-{NAME}-")}
 
 
 def settings(container: ContainerSettings, **more: Any) -> RuntimeSettings:
-    """One endpoint, `sentiment`."""
-    return RuntimeSettings((EndpointSettings("sentiment", (VariantSettings(containers=(container,)),)),), engine="podman", **more)
+    """One endpoint, `NAME`."""
+    return RuntimeSettings((EndpointSettings(NAME, (VariantSettings(containers=(container,)),)),), engine="podman", **more)
 
 
 def packed(store: Store, target: Path, prefix: str) -> Path:
@@ -48,7 +50,7 @@ def test_an_archive_in_a_container(store: Store, tmp_path: Path) -> None:
     archive = packed(store, tmp_path / "model.tar.gz", "m")
     watch = Watch(ping_every_s=0.2, backoff_s=(0.1,))
     with LocalEndpoint(settings(ContainerSettings(str(archive), BASE, env=WORKERS), watch=watch)) as running, closing(running.client()) as client:
-        found = client.invoke_endpoint(EndpointName="sentiment", Body="echo:hello", ContentType="text/plain")
+        found = client.invoke_endpoint(EndpointName=NAME, Body="echo:hello", ContentType="text/plain")
         assert found["Body"].read() == b"hello"
         (first,) = names()
         assert "/opt/ml/model false" in podman("inspect", "--format", "{{range .Mounts}}{{.Destination}} {{.RW}} {{end}}", first)
@@ -59,7 +61,7 @@ def test_an_archive_in_a_container(store: Store, tmp_path: Path) -> None:
 
 def _answers(client: Any) -> bool:
     try:
-        client.invoke_endpoint(EndpointName="sentiment", Body="echo:hello", ContentType="text/plain")
+        client.invoke_endpoint(EndpointName=NAME, Body="echo:hello", ContentType="text/plain")
     except (client.exceptions.ServiceUnavailable, client.exceptions.ModelError):
         return False
     return True
@@ -72,7 +74,7 @@ def test_target_models_in_a_container(store: Store, tmp_path: Path) -> None:
     models.mkdir()
     packed(store, models / "a.tar.gz", ".")
     with LocalEndpoint(settings(ContainerSettings(str(models), BASE, env=WORKERS, multi_model=True))) as running, closing(running.client()) as client:
-        found = client.invoke_endpoint(EndpointName="sentiment", Body="echo:hello", ContentType="text/plain", TargetModel="a.tar.gz")
+        found = client.invoke_endpoint(EndpointName=NAME, Body="echo:hello", ContentType="text/plain", TargetModel="a.tar.gz")
         assert found["Body"].read() == b"hello"
     assert names() == set()
 

@@ -62,11 +62,6 @@ answer = runtime.invoke_endpoint(EndpointName="sentiment", ContentType="applicat
 print(answer["Body"].read())
 '''
 """The article's client: no endpoint address, no keys, nothing that knows of a local runtime."""
-STREAMS = """
-def predict(text: str):
-    for word in text.split():
-        yield word + " "
-"""
 
 
 @pytest.fixture
@@ -186,6 +181,7 @@ def test_a_model_that_does_not_load_ends_the_command(tmp_path: Path) -> None:
     (("--name", "x", "--config", "y"), "give either"), (("--config", "none.toml"), "cannot read none.toml"),
     (("--name", "a_b", "--model-data", "x"), "'a_b' is no name"), (("--name", "x", "--model-data", "none.tar.gz"), "no model data at none.tar.gz"),
     (("--name", "x", "--image", "i", "--engine", "no-such-engine"), "there is no no-such-engine"),
+    (("--name", "x", "--model-data", ".", "--logs", "/dev/null/logs"), "cannot make the folder /dev/null/logs"),
     (("--name", "x", "--model-data", ".", "--env", "NOT_SET_ANYWHERE"), "is not NAME=VALUE"),
     (("--name", "x", "--model-data", ".", "--async-failure", "s3://b/f"), "needs --async-output"),
 ])  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 _TAIL = 4096
 _MOST_LINE = 8192
@@ -14,9 +15,9 @@ class Output:
     """The log of one container over all its starts. `show` gets whole lines."""
 
     def __init__(self, path: Path, show: Callable[[str], None] | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("ab", buffering=0)
+        self._file: BinaryIO | None = None
+        """Open from the first write on."""
         self._tail = b""
         self._show = show
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -29,7 +30,7 @@ class Output:
         """More of it. A full disk costs the file, not the container."""
         self._tail = (self._tail + data)[-_TAIL:]
         try:
-            self._file.write(data)
+            self._opened().write(data)
         except OSError as error:
             self._tail = f"{self.path} cannot be written: {error.strerror}\n".encode() + self._tail
         if self._show is not None:
@@ -38,6 +39,12 @@ class Output:
                 lines, self._line = [*lines, self._line], ""
             for line in lines:
                 self._show(line)
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self.path.open("ab", buffering=0)
+        return self._file
 
     def forget_tail(self) -> None:
         """A new start begins."""
@@ -52,4 +59,5 @@ class Output:
         """Nothing more comes."""
         if self._show is not None and self._line:
             self._show(self._line)
-        self._file.close()
+        if self._file is not None:
+            self._file.close()

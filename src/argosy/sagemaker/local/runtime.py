@@ -55,7 +55,7 @@ class Runtime:
         # nobody is served before everything is there, but a port that is taken is told before minutes were spent
         await self._listen()
         self._work = Path(tempfile.mkdtemp(prefix="argosy-sagemaker-"))
-        self.logs = Path(self.settings.logs) if self.settings.logs else self._work / "logs"
+        self.logs = _folder(self.settings.logs, self._work / "logs")
         show = _to_terminal if self.settings.show_logs else None
         engine = self.settings.engine
         workshop = Workshop(
@@ -90,6 +90,16 @@ class Runtime:
             await asyncio.gather(*(endpoint.stop() for endpoint in self._endpoints.values()))
             if self._work != Path():
                 await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
+
+
+def _folder(asked: str, usual: Path) -> Path:
+    """The folder for logs, made if need be."""
+    folder = Path(asked).absolute() if asked else usual
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise invalid(f"cannot make the folder {folder} for logs: {error.strerror}") from None
+    return folder
 
 
 def _to_terminal(line: str) -> None:

@@ -30,6 +30,12 @@ def test_lines_are_shown_whole(tmp_path: Path) -> None:
     assert lines == ["one", "two é", "y" * 9000, "end"]
 
 
+def test_a_container_that_prints_nothing_has_no_log(tmp_path: Path) -> None:
+    """And closing it is no failure."""
+    Output(tmp_path / "a" / "log").close()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_log_that_cannot_be_written_does_not_stop_the_container(tmp_path: Path) -> None:
     """The reason is in the quotation."""
     output = Output(Path("/dev/full"))
