@@ -68,6 +68,7 @@ def explained(error: Stopped, call: str) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(480)
 @pytest.mark.parametrize(("before", "act"), [((), deploy), ((deploy,), change), ((deploy,), delete)], ids=["deploy", "change", "delete"])
 def test_each_call_fails_once(account: Account, before: tuple[Callable[[Account], None], ...], act: Callable[[Account], None]) -> None:
     """Whichever call fails: the error is clear, nothing is half made without being told, and a second run ends where an undisturbed one does."""

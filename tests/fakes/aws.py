@@ -186,6 +186,12 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
         """Nobody reads it."""
 
+    def handle_expect_100(self) -> bool:
+        """Clients wait a second for this, so it must not stay in a buffer."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
+
     def do_any(self) -> None:
         """Every request."""
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))

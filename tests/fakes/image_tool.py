@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from argosy.sagemaker.deploy.images import Login
+from argosy.sagemaker.deploy.images import Commands, Login
 
 _KIND = "application/vnd.docker.distribution.manifest.v2+json"
 
@@ -22,6 +22,7 @@ class FakeTool:
     pushed: list[str] = field(default_factory=list)
     logins: list[Login] = field(default_factory=list)
     name: str = "fake"
+    commands: Commands = field(default_factory=lambda: Commands({}))
 
     def identity(self, reference: str) -> str | None:
         """The digest of what it has."""

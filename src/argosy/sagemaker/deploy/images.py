@@ -37,20 +37,6 @@ class Login:
         return self.host.rsplit(":", 1)[0] in _LOOPBACK
 
 
-class Tool(Protocol):
-    """A command that knows images."""
-
-    @property
-    def name(self) -> str:
-        """The command."""
-
-    def identity(self, reference: str) -> str | None:
-        """The digest of an image's content, None if the tool does not have that image."""
-
-    def push(self, reference: str, destination: str, login: Login) -> None:
-        """Copy it to a registry. Raises `ArgosyError` INTERNAL with what the command printed."""
-
-
 @dataclass(frozen=True, slots=True)
 class Commands:
     """Runs commands with this environment."""
@@ -64,6 +50,11 @@ class Commands:
         done = subprocess.run(argv, env=self.environ, capture_output=True, stdin=subprocess.DEVNULL, check=False)
         return done.stdout.decode("utf-8", "replace") if done.returncode == 0 else None
 
+    def output(self, *argv: str) -> str:
+        """What it prints, on both outputs, however it ends."""
+        done = subprocess.run(argv, env=self.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        return done.stdout.decode("utf-8", "replace")
+
     def do(self, *argv: str, secret: str = "", env: Mapping[str, str] | None = None) -> None:
         """Run it with `secret` on its standard input. Raises `ArgosyError` INTERNAL with the end of what it printed."""
         done = subprocess.run(
@@ -72,6 +63,24 @@ class Commands:
             said = done.stdout.decode("utf-8", "replace").strip()[-2000:]
             last = said.splitlines()[-1] if said else f"status {done.returncode}"
             raise ArgosyError(ErrorCode.INTERNAL, f"{argv[0]} {argv[1]} failed: {last}", detail=said)
+
+
+class Tool(Protocol):
+    """A command that knows images."""
+
+    @property
+    def commands(self) -> Commands:
+        """How it is run."""
+
+    @property
+    def name(self) -> str:
+        """The command."""
+
+    def identity(self, reference: str) -> str | None:
+        """The digest of an image's content, None if the tool does not have that image."""
+
+    def push(self, reference: str, destination: str, login: Login) -> None:
+        """Copy it to a registry. Raises `ArgosyError` INTERNAL with what the command printed."""
 
 
 @dataclass(frozen=True, slots=True)

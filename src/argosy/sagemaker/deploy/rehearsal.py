@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import secrets
@@ -25,6 +24,10 @@ from argosy.store import manifest, unpack
 _ADDRESS = re.compile(r"^  inference +http://127\.0\.0\.1:(\d+)", re.MULTILINE)
 _RUNNERS = ("docker", "podman")
 _PORT = 8080
+_GIVEN_UP = re.compile("did not load|could not load again")
+"""What Argosy prints when a second attempt failed too; other servers are waited for."""
+_TELLING = {"ARGOSY_ERROR_DETAIL": "traceback"}
+"""The answer to a sample that fails tells why; nobody else asks."""
 _ANSWER_S = 60
 _PAUSE_S = 0.2
 _TAIL = 30
@@ -81,18 +84,19 @@ class Rehearsal:
 
     def apply(self, action: Action) -> None:
         """Try it. Raises `ArgosyError` LOAD_FAILED with what the server printed."""
+        environment = {**_TELLING, **self._environment}
         with tempfile.TemporaryDirectory(prefix="argosy-check-") as scratch:
             folder = Path(scratch, "model")
             with self._artifact.path.open("rb") as file:
                 unpack.unpack(file, folder, self.target)
             _open_to_readers(folder)
-            with self._started(folder, Path(scratch)) as running:
+            with self._started(folder, Path(scratch), environment) as running:
                 self._examine(running)
 
-    def _started(self, folder: Path, scratch: Path) -> contextlib.AbstractContextManager[Running]:
+    def _started(self, folder: Path, scratch: Path, environment: Mapping[str, str]) -> contextlib.AbstractContextManager[Running]:
         if self._image is not None and self._image.tool.name in _RUNNERS:
-            return _container(self._image, folder, self._environment)
-        return _process(folder, scratch, self._environment, self._pause, self._timeout_s)
+            return _container(self._image, folder, environment)
+        return _process(folder, scratch, environment, self._pause, self._timeout_s)
 
     def _examine(self, running: Running) -> None:
         waited_s, status = 0.0, None
@@ -105,15 +109,17 @@ class Rehearsal:
             self._pause(_PAUSE_S)
             waited_s += _PAUSE_S
             status, _ = _ask(running.port, "GET", "/ping")
+            if status not in (None, 200) and _GIVEN_UP.search(running.output()):
+                raise _failure(f"{self.target} does not load in {self._place}", running)
         if self._sample is not None:
             status, answer = _ask(running.port, "POST", "/invocations", self._sample.body, self._sample.content_type)
             if status != 200:
-                raise _failure(f"{self.target} answers the sample with {status or 'nothing'}: {answer[:200]!r}", running)
+                raise _failure(f"{self.target} answers the sample with {status or 'nothing'}", running, answer.decode("utf-8", "replace"))
 
 
-def _failure(message: str, running: Running) -> ArgosyError:
+def _failure(message: str, running: Running, answer: str = "") -> ArgosyError:
     lines = running.output().splitlines()[-_TAIL:]
-    detail = "\n".join(["what it printed:", *(f"  {line}" for line in lines)])
+    detail = "\n".join(filter(None, [answer, "what it printed:", *(f"  {line}" for line in lines)]))
     return ArgosyError(ErrorCode.LOAD_FAILED, f"{message}. Correct it, or leave the check out with --no-check.", detail=detail)
 
 
@@ -170,35 +176,29 @@ def _announced(server: subprocess.Popen[bytes], said: Path, pause: Callable[[flo
 
 @contextlib.contextmanager
 def _container(image: LocalImage, folder: Path, environment: Mapping[str, str]) -> Iterator[Running]:
-    tool, commands = image.tool.name, Commands(dict(os.environ))
+    tool, commands = image.tool.name, image.tool.commands
     name = f"argosy-check-{secrets.token_hex(4)}"
     try:
         port = _run(commands, tool, name, image.reference, folder, environment)
         yield Running(
             port, lambda: (commands.ask(tool, "inspect", "--format", "{{.State.Running}}", name) or "").strip() == "true",
-            lambda: commands.ask(tool, "logs", name) or "")  # fmt: skip
+            lambda: commands.output(tool, "logs", name))  # fmt: skip
     finally:
         commands.ask(tool, "rm", "--force", "--volumes", name)
 
 
 def _run(commands: Commands, tool: str, name: str, image: str, folder: Path, environment: Mapping[str, str]) -> int:
-    """Start it with its port published, or, where networks cannot be made, in the network of this machine; the port."""
+    """Start it with its port published, or, where there are no networks for containers, in that of this machine; the port."""
     variables = [argument for pair in environment.items() for argument in ("--env", "=".join(pair))]
-    mounted = ("--volume", f"{folder}:/opt/ml/model:ro")
-    if commands.ask(tool, "run", "--detach", "--name", name, "--publish", f"127.0.0.1::{_PORT}", *mounted, *variables, image, "serve") is not None:
-        return _published(commands, tool, name)
+    shared = ("--volume", f"{folder}:/opt/ml/model:ro", *variables)
+    commands.ask(tool, "run", "--detach", "--name", name, "--publish", f"127.0.0.1::{_PORT}", *shared, image, "serve")
+    published = re.search(r":(\d+)\s*$", commands.ask(tool, "port", name, f"{_PORT}/tcp") or "", re.MULTILINE)
+    if published is not None:
+        return int(published[1])
     commands.ask(tool, "rm", "--force", name)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    bound = ("--network", "host", "--ulimit", "host", "--env", f"SAGEMAKER_BIND_TO_PORT={port}")
-    commands.do(tool, "run", "--detach", "--name", name, *bound, *mounted, *variables, image, "serve")
+    bound = ("--network", "host", "--env", f"SAGEMAKER_BIND_TO_PORT={port}")
+    commands.do(tool, "run", "--detach", "--name", name, *bound, *shared, image, "serve")
     return port
-
-
-def _published(commands: Commands, tool: str, name: str) -> int:
-    said = commands.ask(tool, "port", name, f"{_PORT}/tcp") or ""
-    found = re.search(r":(\d+)\s*$", said, re.MULTILINE)
-    if found is None:
-        raise ArgosyError(ErrorCode.INTERNAL, f"{tool} does not say where it has published the port of {name}: {json.dumps(said)}.")
-    return int(found[1])
