@@ -20,6 +20,8 @@ from fakes.container import Answer
 
 BASE = "localhost/argosy:base-cpu"
 """The base image, made from the sources that are tested."""
+DEBIAN = "localhost/debian-base:bookworm"
+"""What it starts from."""
 STORE = "/opt/ml/model"
 ARTICLE = """\
 FROM argosy:base-cpu-py3.11
