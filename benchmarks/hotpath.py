@@ -161,6 +161,19 @@ def front_known() -> tuple[Turn, int]:
     return turn, CONNECTIONS
 
 
+def front_alike() -> tuple[Turn, int]:
+    """Small requests whose heads differ from those that have been seen in the length of the body."""
+    front = Front()
+
+    def turn(number: int) -> None:
+        for connection in front.connections:
+            front.receive(connection, HEAD % (b"", 16 + number) + bytes(16 + number))
+        front.settle(b"OK")
+        front.write_log()
+
+    return turn, CONNECTIONS
+
+
 def front_parsed() -> tuple[Turn, int]:
     """Small requests with an id of their own, so that every head is new."""
     front = Front()
@@ -215,6 +228,7 @@ def worker(batch_size: int) -> tuple[Turn, int]:
 
 PATHS: dict[str, tuple[Callable[[], tuple[Turn, int]], int]] = {
     "front, known head": (front_known, 12),
+    "front, other length": (front_alike, 12),
     "front, new head": (front_parsed, 12),
     "front, 1 MB": (front_large, 20),
     "worker, one at a time": (lambda: worker(1), 20),

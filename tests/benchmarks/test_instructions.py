@@ -22,7 +22,7 @@ def test_no_path_has_grown() -> None:
     if not instructions.is_recorded():
         pytest.skip(f"nothing is recorded for {instructions.interpreter()}")
     counts = instructions.count()
-    assert len(counts) == 5
+    assert len(counts) == 6
     assert all(count.recorded for count in counts), instructions.report(counts)
     assert not [count for count in counts if count.is_too_many], instructions.report(counts)
 

@@ -68,7 +68,7 @@ class Exchange:
         try:
             if head.model is not None:  # nearly every request
                 chunks = self.chunks
-                self.predict(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+                self.predict(chunks[0] if len(chunks) == 1 else b"".join(chunks), head.block)
             elif head.large is not None and self.slot is not None:
                 slot, self.slot = self.slot, None
                 self.request = request = Request(self.id, head.content_type, head.block, slot.view, self, (), slot)
@@ -81,12 +81,12 @@ class Exchange:
         except Exception as error:  # noqa: BLE001  the boundary of a request: it fails, the server goes on
             self._broken(error)
 
-    def predict(self, body: Buffer) -> None:
-        """Hand in an ordinary prediction: one with a small body, which is all of its input. Any other goes through `start`."""
+    def predict(self, body: Buffer, block: bytes) -> None:
+        """Hand in an ordinary prediction: one with a small body, which is all of its input, and this header block. Any other goes through `start`."""
         head = self.head
         model = head.model
         assert model is not None
-        self.request = request = Request(self.id, head.content_type, head.block, body, self)
+        self.request = request = Request(self.id, head.content_type, block, body, self)
         request.admitted_at = self.started
         try:
             model.submit(request)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import httptools
 
 from argosy.frontend.limits import Limits, Problem, oversize, too_large
+from argosy.frontend.pattern import Pattern, pattern_of
 from argosy.frontend.plan import Plan
 from argosy.logs.layout import escape
 from argosy.protocols.endpoint import HttpReply
@@ -47,7 +48,8 @@ class Head:
 
     __slots__ = (
         "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
-        "large", "length", "line", "method", "model", "names_connection", "plan", "problem", "raw", "size", "target", "upgrades", "version",
+        "large", "length", "line", "method", "model", "names_connection", "pattern", "plan", "problem", "raw", "size", "target",
+        "upgrades", "version",
     )  # fmt: skip
 
     def __init__(self, method: bytes, target: bytes, fields: Sequence[bytes], keep_alive: bool) -> None:
@@ -85,6 +87,8 @@ class Head:
         """The bytes of the head, once `remember` has got them."""
         self.size = -1
         """Bytes of a whole request that begins with `raw` and has a small body."""
+        self.pattern: Pattern | None = None
+        """What `raw` has in common with the heads of other small bodies."""
         self.line = ""
         """The request line for the log, once `name` has made it."""
         for at in range(0, len(fields), 2):
@@ -143,13 +147,17 @@ class Head:
             else:
                 self.large = plan.model
 
-    def remember(self, data: memoryview, size: int) -> None:
-        """`data` begins with this head, `size` bytes long if nothing else came before it: equal bytes need not be parsed again."""
+    def remember(self, data: memoryview, size: int, small: int) -> None:
+        """`data` begins with this head, `size` bytes long if nothing else came before it: equal bytes need not be parsed again.
+
+        Nor need those that differ in the length of a body of less than `small` bytes.
+        """
         raw = bytes(data[:size]) if size > 0 else b""
         if raw.find(b"\r\n\r\n") == size - 4 and self.is_repeatable:
             self.raw = raw
             if self.model is not None:
                 self.size = size + self.length
+                self.pattern = pattern_of(raw, self.block, small)
 
     def problem_with(self, version: bytes, limits: Limits) -> Problem | None:
         """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""

@@ -163,15 +163,10 @@ class Connection(asyncio.BufferedProtocol):
         """`count` bytes were received."""
         head = self._head
         if count == head.size and self.exchange is None and self._is_again(head):  # the usual request of a client that goes on
-            site = self.site
-            self._since = now = site.loop.time()
-            self.exchange = exchange = Exchange(self, now)
-            exchange.head = head
-            exchange.id = site.ids.fresh()
-            exchange.predict(bytes(site.receive[len(head.raw) : count]))
+            self._predict(head, head.block, len(head.raw), count)
         elif self._body_left:
             self._received_large(count)
-        elif not self._ended and (head.large is None or not self._large_again(head, count)):
+        elif not self._ended and not self._is_alike(head, count):
             self._feed(self.site.receive[:count])
 
     def _is_again(self, head: Head) -> bool:
@@ -184,6 +179,27 @@ class Connection(asyncio.BufferedProtocol):
             and site.received.startswith(head.raw)
             and head.generation == site.registry.generation
         )
+
+    def _predict(self, head: Head, block: bytes, begin: int, end: int) -> None:
+        """An ordinary prediction has come whole, without having been parsed; its body lies between `begin` and `end`."""
+        site = self.site
+        self._since = now = site.loop.time()
+        self.exchange = exchange = Exchange(self, now)
+        exchange.head = head
+        exchange.id = site.ids.fresh()
+        exchange.predict(bytes(site.receive[begin:end]), block)
+
+    def _is_alike(self, head: Head, count: int) -> bool:
+        """Whether a request that is much like an earlier one has come and was taken without being parsed."""
+        if head.large is not None:
+            return self._large_again(head, count)
+        if head.pattern is None or self._reading is not None or self.exchange is not None or self._paused:
+            return False
+        found = head.pattern.match(self.site.received, count)
+        if found is None or head.generation != self.site.registry.generation:
+            return False
+        self._predict(head, found[1], found[0], count)
+        return True
 
     def _large_again(self, head: Head, count: int) -> bool:
         """The beginning of a request with the same head as an earlier one, whose body goes into a slot; False when it is something else."""
@@ -228,13 +244,18 @@ class Connection(asyncio.BufferedProtocol):
         if self._reading is not None and not self._ended:
             self._unfinished(self._reading, before, data)
         elif before is None and self.exchange is not None and self.exchange.head is self._head and not self._head.raw:
-            self._head.remember(data, len(data) - self._head.length)
+            self._head.remember(data, len(data) - self._head.length, self._small)
+
+    @property
+    def _small(self) -> int:
+        limits = self.site.limits
+        return min(limits.arena_bytes, limits.body_bytes)
 
     def _unfinished(self, reading: Exchange, before: Exchange | None, data: memoryview) -> None:
         """What came does not end the request: see that it stays within its limits."""
         if reading.slot is not None:
             if before is None and reading.head is self._head and reading.head.large is not None:
-                reading.head.remember(data, len(data) - reading.received)
+                reading.head.remember(data, len(data) - reading.received, self._small)
                 self._room = self.site.receive[: len(reading.head.raw)] or self._room
             self._receive_into(reading)
         elif reading.head is NO_HEAD:
