@@ -366,6 +366,18 @@ def test_a_container_that_is_ill_is_started_again() -> None:
         wait_for(lambda: _is_served(client), "the container to be back")
 
 
+def test_an_instance_that_takes_no_connection_is_passed_over() -> None:
+    """Nothing was begun there, so another one may have it; when nobody takes it, the client is told to come again."""
+    seldom = dataclasses.replace(WATCH, ping_every_s=600.0)
+    pair = EndpointSettings("one", (dataclasses.replace(VARIANT, instances=2),))
+    with LocalEndpoint(runtime(pair, watch=seldom)) as running, patient(running) as client:
+        client.invoke_endpoint(EndpointName="one", Body=do(deaf=True))
+        assert len([client.invoke_endpoint(EndpointName="one", Body=b"") for _ in range(4)]) == 4
+        client.invoke_endpoint(EndpointName="one", Body=do(deaf=True))
+        found = refusal(client)
+        assert (found["Error"]["Code"], found["ResponseMetadata"]["HTTPStatusCode"]) == ("ServiceUnavailable", 503)
+
+
 def test_traffic_goes_to_the_instances_that_live() -> None:
     """A dead instance costs the invocation that killed it, and no other one."""
     slow = dataclasses.replace(WATCH, backoff_s=(60.0,))

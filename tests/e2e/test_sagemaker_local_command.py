@@ -24,6 +24,7 @@ from argosy.errors import ArgosyError
 from argosy.sagemaker.local import ContainerSettings, EndpointSettings, LocalEndpoint, RuntimeSettings, VariantSettings, Watch
 from argosy.testing.server import wait_for
 from fakes import sagemaker_container
+from fakes.sagemaker_container import do
 
 BIN = Path(sys.executable).parent
 HANDLER = '''
@@ -272,6 +273,10 @@ def test_target_models_take_turns_in_little_memory(tmp_path: Path) -> None:
         names = {target: json.loads(ask(client, "many", "x", TargetModel=target))["path"].split("/")[2] for target in ("a", "b", "a", "c", "b")}
         assert len(set(names.values())) == 3
         assert all(re.fullmatch(r"[0-9a-f]{32}", name) for name in names.values())
+        ask(client, "many", do(forget=True).decode(), TargetModel="b")
+        assert json.loads(ask(client, "many", "x", TargetModel="b"))["path"] == f"/models/{names['b']}/invoke"
+        with pytest.raises(client.exceptions.ModelError, match=r"Received client error \(404\)"):
+            ask(client, "many", do(status=404).decode(), TargetModel="b")
         with pytest.raises(client.exceptions.ModelError, match="a broken model"):
             ask(client, "many", "x", TargetModel="bad")
         (log,) = running.logs.rglob("*.log")

@@ -1,7 +1,8 @@
 """A container that does as its requests say: `python sagemaker_container.py PORT [MOST_MODELS [MODEL_FOLDER]]`, or in a thread of the test.
 
 A request to `/invocations` or `/models/NAME/invoke` whose body is a JSON object with `do` gets what that says: `status`, `headers`, `body`,
-`chunks` (sent as such), `breaks` (the connection ends in the middle), `hang` (no answer until `release`), `die` (the process ends). Every other
+`chunks` (sent as such), `breaks` (the connection ends in the middle), `hang` (no answer until `release`), `die` (the process ends), `deaf`
+(it takes no more connections), `forget` (all target models). Every other
 request gets what the container saw of it: `{"path", "headers", "body"}`.
 """
 
@@ -116,6 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
             sys.stdout.write("dying as told\n")
             sys.stdout.flush()
             os._exit(7)
+        if asked.get("deaf"):
+            self.server.shutdown()
+            self.server.server_close()
+        if asked.get("forget"):
+            self.server.models.clear()
         if "ping_status" in asked:
             self.server.ping_status = asked["ping_status"]
         if asked.get("hang"):
@@ -174,3 +180,4 @@ if __name__ == "__main__":
     sys.stdout.write(f"model folder {sorted(os.listdir(sys.argv[3])) if len(sys.argv) > 3 else ''}\n")
     sys.stdout.flush()
     server.serve_forever()
+    threading.Event().wait()

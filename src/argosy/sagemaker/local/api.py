@@ -135,6 +135,9 @@ async def _frames(served: Served, stack: AsyncExitStack) -> AsyncGenerator[bytes
             yield eventstream.model_stream_error("ModelInvocationTimeExceeded", _TIMED_OUT)
         except ContainerGone:
             yield eventstream.model_stream_error("StreamBroken", _BROKEN)
+        except Exception as error:  # noqa: BLE001  the boundary of a request, as in `answer`
+            _log.error("a stream failed inside the local runtime", exc_info=error)
+            yield eventstream.internal_stream_failure("The local runtime failed; its log says more.")
 
 
 def _failed(failure: InvocationFailure) -> Reply:
