@@ -85,7 +85,7 @@ def is_refusal(reply: Reply) -> bool:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server with one model, attacked by all tests of this module."""
-    with system(tmp_path_factory.mktemp("attacked"), "m", settings={"default_service_handler": ""}) as server:
+    with system(tmp_path_factory.mktemp("attacked"), "m") as server:
         yield Target(server)
 
 

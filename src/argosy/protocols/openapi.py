@@ -43,11 +43,11 @@ def strict_description(apis: Iterable[str]) -> Json:
 def _strict_operation(path: str, operation: Json, seen: set[str]) -> Json:
     """An operation whose id is not among `seen`, which it joins."""
     id = operation["operationId"]
-    responses = {**operation["responses"], **_ALSO.get(id, {})}
+    responses = {**_REFUSED, **operation["responses"], **_ALSO.get(id, {})}
     if id in seen:
         id += "_0"
     seen.add(id)
-    parameters = [_typed(parameter) for parameter in operation["parameters"]]
+    parameters = [_typed(parameter) for parameter in (*operation["parameters"], *_MORE.get(id, ()))]
     if "{model_name}" in path and not any(parameter["in"] == "path" for parameter in parameters):
         parameters.insert(0, _NAME)
     return {**operation, "operationId": id, "parameters": parameters, "responses": responses}
@@ -261,6 +261,21 @@ _ALSO: Mapping[str, Json] = {
         **_NO_MODEL, **_response("200 OK", _content({**_MODEL, "required": ["modelName", "modelUrl", "minWorkers", "maxWorkers", "workers"]}))},
 }  # fmt: skip
 """Responses that Multi Model Server's description does not name, or names wrongly."""
+_REFUSED: Json = {
+    **_response("401 A token is needed, or is not valid, where tokens are used", _ERROR), **_response("403 The token is for something else", _ERROR),
+}  # fmt: skip
+_MORE: Mapping[str, list[Json]] = {
+    "registerModel": [
+        _parameter(
+            "query", f"worker_{name}", f"Limit of each worker, counts where it is lower than the setting of this name: {about}.", "integer",
+            minimum=least, maximum=10**18 - 1)
+        for name, about, least in (
+            ("memory_bytes", "memory of its own", 1 << 24), ("cpu_s", "processor time in seconds", 1), ("open_files", "open files", 16),
+            ("file_bytes", "size of a file that it writes", 0), ("core_bytes", "size of a core file", 0),
+        )
+    ],
+}  # fmt: skip
+"""Parameters that Multi Model Server did not have."""
 
 _MANAGEMENT: Mapping[str, Json] = {
     "/": _DESCRIBE_API,

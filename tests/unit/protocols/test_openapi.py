@@ -88,9 +88,16 @@ def test_the_description_of_a_model_is_valid() -> None:
 
 
 def test_only_what_is_invalid_differs() -> None:
-    """Paths, parameters and operation ids are the original ones, but for two repeated ids and a name in a path that was no parameter."""
+    """Paths, parameters and operation ids are the original ones, but for two repeated ids, a name in a path that was no parameter, and limits."""
     apis = [openapi.INFERENCE, openapi.MANAGEMENT]
-    loose, strict = signature(openapi.description(apis)), signature(openapi.strict_description(apis))
+    described = openapi.strict_description(apis)
+    register = described["paths"]["/models"]["post"]
+    added = [parameter for parameter in register["parameters"] if parameter["name"].startswith("worker_")]
+    register["parameters"] = [parameter for parameter in register["parameters"] if parameter not in added]
+    assert {parameter["name"]: (parameter["required"], parameter["schema"]["minimum"]) for parameter in added} == {
+        f"worker_{name}": (False, least) for name, least in
+        (("memory_bytes", 1 << 24), ("cpu_s", 1), ("open_files", 16), ("file_bytes", 0), ("core_bytes", 0))}  # fmt: skip
+    loose, strict = signature(openapi.description(apis)), signature(described)
     in_query, in_path = ("query", "model_name"), ("path", "model_name")
     assert loose - strict == {
         ("/api-description", "get", "apiDescription", frozenset()),
