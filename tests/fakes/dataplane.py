@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import cast
 
 from argosy import wire
+from argosy.dataplane.concurrent import ConcurrentLane
 from argosy.dataplane.dispatcher import Dispatcher, WorkerLane
 from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError
@@ -107,7 +108,7 @@ def client_of(job: Request) -> Client:
 class FakeMember:
     """A worker that has loaded: it keeps the messages it gets, and a real page. Handed to a dispatcher in place of a `Member`."""
 
-    def __init__(self, dispatcher: Dispatcher, id: str = "w1", *, with_page: bool = True, **style: object) -> None:
+    def __init__(self, dispatcher: Dispatcher, id: str = "w1", *, with_page: bool = True, capacity: int = 0, **style: object) -> None:
         self.id = id
         self.style = style
         self.page: Page | None = Page() if with_page else None
@@ -117,7 +118,8 @@ class FakeMember:
         self.pieces = 0
         self.events: list[tuple[Event, str]] = []
         self.on_event: Callable[[Event], None] | None = None
-        self.lane: WorkerLane = dispatcher.offer(cast(Member, self))
+        member = cast(Member, self)
+        self.lane: WorkerLane = dispatcher.offer_many(ConcurrentLane(dispatcher, member, capacity)) if capacity else dispatcher.offer(member)
 
     def send(self, data: bytes) -> None:
         """Keep the jobs of a message."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from argosy.dataplane.model import Counters, WorkerInfo
 from argosy.errors import ArgosyError, ErrorCode
@@ -32,6 +33,7 @@ class FakeModel:
     def __init__(self, given: ModelSpec) -> None:
         self.spec = given
         self.counters = Counters()
+        self.style: Mapping[str, Any] = {}
         self.min_workers = 0
         self.max_workers = 0
         self.waiting = 0

@@ -7,10 +7,11 @@ from argosy.config.host import Host, default_start_workers, free_memory, oom_kil
 from argosy.config.load import Loaded, load_config
 from argosy.config.reference import reference, show
 from argosy.config.sagemaker import container_defaults
-from argosy.config.settings import Config, Target, declarations, parse_target
+from argosy.config.settings import MOST_CONCURRENT, Config, Target, declarations, parse_target
 
 __all__ = [
-    "OWN_LIMITS", "Address", "Config", "Confinement", "Host", "Loaded", "ModelLimits", "PortRange", "Setting", "Target", "User", "check_limit",
+    "MOST_CONCURRENT", "OWN_LIMITS", "Address", "Config", "Confinement", "Host", "Loaded", "ModelLimits", "PortRange", "Setting", "Target", "User",
+    "check_limit",
     "container_defaults", "declarations", "default_start_workers", "free_memory", "load_config", "oom_kills", "open_library", "parse_address",
     "parse_target", "read_host", "reference", "run_program", "show", "usable_gpus",
 ]

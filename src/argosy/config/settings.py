@@ -14,6 +14,8 @@ from argosy.config.confinement import Confinement, ModelLimits, User
 from argosy.config.declare import Setting, ours, setting
 
 _GIB = 1024**3
+MOST_CONCURRENT = 1024
+"""Largest `worker_concurrency`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,8 @@ class Config:
     drain_timeout_s: float = ours(
         30.0, "number", "How long a stopping server or model may take to answer what it has accepted.", name="drain_timeout_s", unit="seconds", low=0)
     max_coalesced_jobs: int = ours(64, "integer", "Most jobs in one message to a worker.", name="max_coalesced_jobs", low=1, high=4096)
+    worker_concurrency: int = ours(
+        64, "integer", "Requests that a worker takes at once if its handler is asynchronous.", name="worker_concurrency", low=1, high=MOST_CONCURRENT)
     target_message_us: int = ours(
         500, "integer", "A message to a worker carries as many jobs as are worth this much of the model's measured time.",
         name="target_message_us", unit="microseconds", low=0)

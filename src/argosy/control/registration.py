@@ -29,6 +29,8 @@ class RegisterRequest:
     synchronous: bool = True
     response_timeout_s: float | None = None
     preload: bool | None = None
+    concurrency: int | None = None
+    """How many requests a worker with an asynchronous handler takes at once, checked."""
     limits: Mapping[str, int] = field(default_factory=dict)
     """Limits of its workers by name, checked; they count where they are lower than the operator's."""
 
@@ -83,6 +85,7 @@ def make_spec(
         engine=found.engine_name,
         batch_size=request.batch_size,
         max_batch_delay_ms=request.max_batch_delay_ms,
+        concurrency=config.worker_concurrency if request.concurrency is None else request.concurrency,
         response_timeout_s=config.response_timeout_s if request.response_timeout_s is None else request.response_timeout_s,
         startup_timeout_s=config.startup_timeout_s,
         preload=config.preload_model if request.preload is None else request.preload,

@@ -64,6 +64,16 @@ class WorkerLane:
         """Messages that are not answered completely."""
         return len(self._ends)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it takes a job."""
+        return not self._ends
+
+    @property
+    def room(self) -> int:
+        """How many jobs it takes now, where workers take many at once."""
+        return 0 if self._ends else 1
+
     def sent(self, now: float) -> None:
         """A message with the jobs up to `next_seq` went out."""
         if not self._ends:
@@ -186,6 +196,7 @@ class Dispatcher:
         self._busy: list[WorkerLane] = []
         self._lanes: set[WorkerLane] = set()
         """All that have jobs or may get some, also when they are free or busy no more."""
+        self._matcher = self._match
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self.on_idle: Callable[[], None] | None = None
@@ -203,6 +214,15 @@ class Dispatcher:
         lane = WorkerLane(self, member)
         if member.style.get("streams"):
             self.send_one_by_one(1)
+        return self._add(lane)
+
+    def offer_many(self, lane: WorkerLane) -> WorkerLane:
+        """A worker has loaded that takes many jobs at once: from now on each worker gets as many as it has room for."""
+        self.send_one_by_one(1)
+        self._matcher = self._spread
+        return self._add(lane)
+
+    def _add(self, lane: WorkerLane) -> WorkerLane:
         self._lanes.add(lane)
         self._free.append(lane)
         self.wake()
@@ -212,7 +232,7 @@ class Dispatcher:
         """Jobs or workers have come: look for a match at the end of this turn of the loop, so that what comes together goes together."""
         if not self._scheduled and (self._free or self._busy):
             self._scheduled = True
-            self.loop.call_soon(self._match)
+            self.loop.call_soon(self._matcher)
 
     def _match(self) -> None:
         self._scheduled = False
@@ -232,6 +252,17 @@ class Dispatcher:
                 self._send(lane, queue.take(decision.count), now)
             elif not self._prefetch(waiting):
                 return
+
+    def _spread(self) -> None:
+        """Deal what waits to the workers with the most room. No job waits for a batch."""
+        self._scheduled = False
+        while self._free and (waiting := len(self.queue)):
+            lane = max(self._free, key=operator.attrgetter("room"))
+            count = min(lane.room, -(-waiting // len(self._free)), wire.MAX_JOBS)
+            if count == lane.room:
+                self._free.remove(lane)
+                self._busy.append(lane)
+            self._send(lane, self.queue.take(count), self.loop.time())
 
     def _prefetch(self, waiting: int) -> bool:
         for lane in self._busy:
@@ -276,8 +307,8 @@ class Dispatcher:
         lane.sent(now)
 
     def _release_lane(self, lane: WorkerLane) -> None:
-        """A worker without messages is free again."""
-        if not lane.messages and lane.open and lane in self._busy:
+        """A worker that takes jobs again is free."""
+        if lane.is_free and lane.open and lane in self._busy:
             self._busy.remove(lane)
             self._free.append(lane)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from argosy.messages import Request
 from argosy.supervisor.spec import ModelSpec
@@ -60,6 +61,8 @@ class Model(Protocol):
     counters: Counters
     min_workers: int
     max_workers: int
+    style: Mapping[str, Any]
+    """What its workers said of the handler when they had loaded it: whether it `streams`, whether it is `asynchronous`. Empty before."""
 
     def workers(self) -> list[WorkerInfo]:
         """The wanted workers, oldest first."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from argosy.dataplane.batcher import Policy, queue_s
+from argosy.dataplane.concurrent import ConcurrentLane
 from argosy.dataplane.dispatcher import Dispatcher
 from argosy.dataplane.model import Counters, WorkerInfo
 from argosy.dataplane.queue import JobQueue
@@ -41,6 +43,7 @@ class ServedModel:
         self.counters = Counters()
         self.min_workers = 0
         self.max_workers = 0
+        self.style: Mapping[str, Any] = {}
         self._loop = around.loop
         self.arena = _arena(arena_size, spec.name)
         self._queue = JobQueue(queue_size)
@@ -55,6 +58,9 @@ class ServedModel:
     def _offer(self, member: Member) -> Lane:
         if not self._closing:
             self.dispatcher.refusal = None
+        self.style = member.style
+        if member.style.get("asynchronous"):
+            return self.dispatcher.offer_many(ConcurrentLane(self.dispatcher, member, self.spec.concurrency))
         return self.dispatcher.offer(member)
 
     def _load_failed(self) -> None:

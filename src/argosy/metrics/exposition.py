@@ -61,6 +61,8 @@ class _Figures(Collector):
             i.BATCHES: each(lambda model: model.batches),
             i.HANDLER_SECONDS: each(lambda model: model.handler_s),
             i.QUEUE_SECONDS: each(lambda model: model.queue_s),
+            i.STREAMS: each(lambda model: model.streams),
+            i.FIRST_PIECE_SECONDS: each(lambda model: model.first_piece_s),
             i.QUEUE_JOBS: each(lambda model: model.waiting),
             i.RUNNING_JOBS: each(lambda model: model.running),
             i.WORKERS: [((model.name, state), count) for model in models for state, count in _states(model).items()],

@@ -38,6 +38,8 @@ class ModelFigures:
     batches: int = 0
     handler_s: float = 0.0
     queue_s: float = 0.0
+    streams: int = 0
+    first_piece_s: float = 0.0
     restarts: int = 0
     waiting: int = 0
     running: int = 0
@@ -53,6 +55,9 @@ REQUESTS = Metric(
 BATCHES = Metric("argosy_batches_total", COUNTER, "Calls of the handler.", ("model",))
 HANDLER_SECONDS = Metric("argosy_handler_seconds_total", COUNTER, "Time that handlers ran.", ("model",))
 QUEUE_SECONDS = Metric("argosy_queue_seconds_total", COUNTER, "Time that answered requests waited for a worker.", ("model",))
+STREAMS = Metric("argosy_streams_total", COUNTER, "Answers that came in pieces and were begun.", ("model",))
+FIRST_PIECE_SECONDS = Metric(
+    "argosy_stream_first_piece_seconds_total", COUNTER, "Time from the arrival of these requests to the first piece of the answer.", ("model",))
 QUEUE_JOBS = Metric("argosy_queue_jobs", GAUGE, "Requests that wait for a worker.", ("model",))
 RUNNING_JOBS = Metric("argosy_running_jobs", GAUGE, "Requests that a worker has.", ("model",))
 WORKERS = Metric("argosy_workers", GAUGE, "Workers by state.", ("model", "state"))
@@ -65,8 +70,8 @@ PROCESS_FILES = Metric("argosy_process_open_files", GAUGE, "Open file descriptor
 PROCESS_START = Metric("argosy_process_start_time_seconds", GAUGE, "When the server process was started, in seconds since the epoch.")
 
 ALL: tuple[Metric, ...] = (
-    BUILD, MODELS, REQUESTS, BATCHES, HANDLER_SECONDS, QUEUE_SECONDS, QUEUE_JOBS, RUNNING_JOBS, WORKERS, RESTARTS, WORKER_MEMORY, HTTP_RESPONSES,
-    PROCESS_MEMORY, PROCESS_CPU, PROCESS_FILES, PROCESS_START,
+    BUILD, MODELS, REQUESTS, BATCHES, HANDLER_SECONDS, QUEUE_SECONDS, STREAMS, FIRST_PIECE_SECONDS, QUEUE_JOBS, RUNNING_JOBS, WORKERS,
+    RESTARTS, WORKER_MEMORY, HTTP_RESPONSES, PROCESS_MEMORY, PROCESS_CPU, PROCESS_FILES, PROCESS_START,
 )  # fmt: skip
 
 

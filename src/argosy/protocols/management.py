@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from argosy.config import OWN_LIMITS, check_limit
+from argosy.config import MOST_CONCURRENT, OWN_LIMITS, check_limit
 from argosy.control.manager import Manager, Outcome
 from argosy.control.registration import RegisterRequest, check_runtime
 from argosy.dataplane.model import Model, WorkerInfo
@@ -231,6 +231,7 @@ def read_registration(request: HttpRequest) -> RegisterRequest:
         response_timeout_s=None if timeout < 0 else timeout * (1.0 if is_json else 60.0),
         preload=_choice(values.get("preload_model")),
         limits=_limits(values),
+        concurrency=_concurrency(values.get("concurrency")),
     )
 
 
@@ -273,6 +274,16 @@ def _choice(word: str | None) -> bool | None:
     if word.lower() not in _YES | _NO:
         raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter preload_model must be true or false, not {word[:100]}.")
     return word.lower() in _YES
+
+
+def _concurrency(text: str | None) -> int | None:
+    """How many requests at once a worker shall take. Raises `ArgosyError` INVALID_REQUEST for what cannot be."""
+    if text is None:
+        return None
+    number = _integer_of(text)
+    if number is None or not 1 <= number <= MOST_CONCURRENT:
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter concurrency must be a whole number from 1 to {MOST_CONCURRENT}, not {text[:100]}.")
+    return number
 
 
 def _limits(values: Mapping[str, str]) -> dict[str, int]:
@@ -318,6 +329,7 @@ def _more(model: Model, closing: bool) -> dict[str, Any]:
     spec, counters = model.spec, model.counters
     return {
         "state": _state(model, closing), "handler": spec.handler, "responseTimeoutSeconds": spec.response_timeout_s, "preload": spec.preload,
+        "streaming": counters.streams > 0 or _known(model, "streams"), "asynchronous": _known(model, "asynchronous"), "concurrency": spec.concurrency,
         "limits": spec.confinement.limits, "user": spec.confinement.user and str(spec.confinement.user),
         "queueLength": model.waiting, "runningJobs": model.running, "restarts": counters.restarts,
         "requests": {
@@ -325,6 +337,12 @@ def _more(model: Model, closing: bool) -> dict[str, Any]:
             "cancelled": counters.cancelled,
         },
     }  # fmt: skip
+
+
+def _known(model: Model, name: str) -> bool | None:
+    """What its workers said of the handler; None before one has loaded."""
+    found = model.style.get(name)
+    return found if isinstance(found, bool) else None
 
 
 def _state(model: Model, closing: bool) -> str:

@@ -166,6 +166,8 @@ def model_figures(registry: Registry) -> Iterator[ModelFigures]:
             batches=counters.batches,
             handler_s=counters.handler_us / 1e6,
             queue_s=counters.queue_us / 1e6,
+            streams=counters.streams,
+            first_piece_s=counters.first_piece_us / 1e6,
             restarts=counters.restarts,
             waiting=model.waiting,
             running=model.running,

@@ -55,6 +55,7 @@ def load_frame(spec: ModelSpec, options: dict[str, Any], gpu_id: int | None) -> 
         "handler": spec.handler,
         "batch_size": max(1, spec.batch_size),
         "gpu_id": gpu_id,
+        "response_timeout_s": spec.response_timeout_s,
     }
     return wire.frame(wire.LOAD, json.dumps(load).encode())
 

@@ -30,6 +30,8 @@ class ModelSpec:
     engine: str | None = None
     batch_size: int = 1
     max_batch_delay_ms: int = 100
+    concurrency: int = 64
+    """How many requests a worker takes at once, if its handler is asynchronous."""
     response_timeout_s: float = 7200.0
     """How long a worker may take for one batch; 0 means no limit."""
     startup_timeout_s: float = 600.0

@@ -164,6 +164,7 @@ class FakeModel(ServedModel):
             name=name, version=None, url=name, directory=Path("/models") / name, handler="service:handle", runtime="python", interpreter="python",
             manifest=None)  # fmt: skip
         self.counters = Counters()
+        self.style = {}
         self.min_workers = self.max_workers = 1
         self.arena = Arena(arena_size) if arena_size else None
         self.handler = handler

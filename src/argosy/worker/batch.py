@@ -18,7 +18,7 @@ from argosy.worker.output import NOBODY, Running, tell
 FAILED = "Prediction failed"
 OUT_OF_MEMORY = "Out of resources"
 _CACHED_HEADERS = 256
-_MAX_MICROSECONDS = 0xFFFFFFFF
+MAX_MICROSECONDS = 0xFFFFFFFF
 
 Head = Tuple[int, bytes, bytes]
 
@@ -37,7 +37,7 @@ class Batches:
         self._context = context
         self._inputs = inputs
         self._link = link
-        self._limit = max_response_size
+        self.limit = max_response_size
         self._running = running
         self._tell_exception = error_detail != "none"
         self._heads: Dict[Any, bytes] = {}
@@ -70,7 +70,7 @@ class Batches:
             except wire.WireError:
                 raise
             except Exception as error:  # noqa: BLE001  the job boundary: a dataclass of the model's may raise anything, and memory may run out
-                self._fail(job, error, 0)
+                self.fail(job, error, 0)
             else:
                 ready.append(job)
         if len(ready) < len(jobs):
@@ -88,7 +88,7 @@ class Batches:
         except wire.WireError:
             raise
         except Exception as error:  # noqa: BLE001  the job boundary, as in `run`
-            self._fail(job, error, 0)
+            self.fail(job, error, 0)
             link.publish(time.perf_counter_ns())
             return
         request = self._inputs.request(job)
@@ -103,14 +103,14 @@ class Batches:
         if link.abandoned:
             raise LinkClosed("a fork of the worker came back from the handler")
         now = time.perf_counter_ns()
-        busy_us = min((now - begin) // 1000, _MAX_MICROSECONDS)
+        busy_us = min((now - begin) // 1000, MAX_MICROSECONDS)
         body = self._plain_body(results, request)
         if body is not None:
             link.answer(seq, 200, body, busy_us)
         else:
-            self._answer([request], self._checked(results, 1), busy_us, begin)
+            self.answer([request], self.checked(results, 1), busy_us, begin)
         if context._metrics is not self._make_metrics:
-            self._add_metrics(context._metrics)
+            self.add_metrics(context._metrics)
         self._running.ids = NOBODY
         link.publish(now)
 
@@ -121,14 +121,14 @@ class Batches:
         item = results[0]
         try:
             body = item if type(item) is bytes else self._entry.encode(item, request) if type(item) is str else None
-            if type(body) is bytes and request.is_plain() and not 0 < self._limit < len(body):
+            if type(body) is bytes and request.is_plain() and not 0 < self.limit < len(body):
                 return body
         except Exception:  # noqa: BLE001  the closer look says what is wrong
             return None
         return None
 
     @staticmethod
-    def _checked(results: Any, count: int) -> List[Any]:
+    def checked(results: Any, count: int) -> List[Any]:
         """The results of a handler for `count` requests, or for each of them why there is none."""
         if not isinstance(results, list):
             if count == 1 and pieces.is_stream(results):
@@ -150,14 +150,15 @@ class Batches:
             raise LinkClosed("a fork of the worker came back from the handler")
         now = time.perf_counter_ns()
         busy_us = (now - begin) // 1000
-        self._answer(requests, results, min(busy_us, _MAX_MICROSECONDS), begin)
+        self.answer(requests, results, min(busy_us, MAX_MICROSECONDS), begin)
         metrics = self._context._metrics
         if metrics is not self._make_metrics:
-            self._add_metrics(metrics)
+            self.add_metrics(metrics)
         self._running.ids = NOBODY
         link.publish(now)
 
-    def _add_metrics(self, metrics: Any) -> None:
+    def add_metrics(self, metrics: Any) -> None:
+        """Send what a handler measured with the next answers."""
         try:
             self._link.add_metrics(meters.lines(metrics))
         except Exception as error:  # noqa: BLE001  a value of the model's own class may raise; the answers matter more
@@ -170,7 +171,7 @@ class Batches:
         self._running.ids = context.request_ids = ids
         context._request_processor = requests  # type: ignore[assignment]  # a list of a subclass, which nobody appends to
         context._metrics = self._make_metrics
-        return self._checked(self._entry.call(data, context), len(requests))
+        return self.checked(self._entry.call(data, context), len(requests))
 
     def _again(self, requests: List[JobRequest], error: Exception) -> List[Any]:
         """The results after the handler raised `error` for these requests: halves are tried again until the culprits stand alone."""
@@ -187,13 +188,13 @@ class Batches:
                 results += self._again(half, next_error)
         return results
 
-    def _answer(self, requests: List[JobRequest], results: List[Any], busy_us: int, begin_ns: int) -> None:
+    def answer(self, requests: List[JobRequest], results: List[Any], busy_us: int, begin_ns: int) -> None:
         """Answer each request with its result; those that come in pieces one after the other, when all the others are answered."""
-        link, limit = self._link, self._limit
+        link, limit = self._link, self.limit
         streams: List[Tuple[JobRequest, Any]] = []
         for request, item in zip(requests, results):  # noqa: B905  strict= needs Python 3.10
             if isinstance(item, BaseException):
-                self._fail(request.job, item, busy_us)
+                self.fail(request.job, item, busy_us)
                 continue
             try:
                 body = item if type(item) is bytes else self._entry.encode(item, request)
@@ -202,18 +203,18 @@ class Batches:
                 if request.is_plain():
                     link.answer(request.job.seq, 200, body, busy_us)
                 else:
-                    status, phrase, headers = self._head(request)
+                    status, phrase, headers = self.head(request)
                     link.answer(request.job.seq, status, body, busy_us, phrase, headers)
             except ArgosyError as error:
                 # asked here, since what comes in pieces cannot be encoded: the others need not be asked
                 if pieces.is_stream(item):
                     streams.append((request, item))
                 else:
-                    self._fail(request.job, error, busy_us)
+                    self.fail(request.job, error, busy_us)
             except (LinkClosed, wire.WireError):
                 raise
             except Exception as error:  # noqa: BLE001  the job boundary: what was returned or set is the model's own class and may raise anything
-                self._fail(request.job, error if isinstance(error, MemoryError) else outputs.unserialisable(error), busy_us)
+                self.fail(request.job, error if isinstance(error, MemoryError) else outputs.unserialisable(error), busy_us)
 
         for request, item in streams:
             self._stream(request, item, begin_ns)
@@ -232,15 +233,15 @@ class Batches:
         except Exception as failure:  # noqa: BLE001  the job boundary: whatever a handler raises fails its job, never the worker
             error = failure
         self._close_stream(item)
-        busy_us = min((time.perf_counter_ns() - begin_ns) // 1000, _MAX_MICROSECONDS)
+        busy_us = min((time.perf_counter_ns() - begin_ns) // 1000, MAX_MICROSECONDS)
         if error is not None:
-            self._fail(job, error, busy_us, outlet)
+            self.fail(job, error, busy_us, outlet)
         elif not is_whole:
             outlet.drop(busy_us)
         elif outlet.begun:
             outlet.end(busy_us)
         else:
-            self._answer([request], [b""], busy_us, begin_ns)
+            self.answer([request], [b""], busy_us, begin_ns)
 
     def _send_stream(self, request: JobRequest, item: Any, outlet: Outlet) -> bool:
         """Whether it was sent to its end; False when nobody waits for it any more. Raises what the handler raises."""
@@ -251,9 +252,9 @@ class Batches:
             if not outlet.begun:
                 encode = pieces.encoder(request, piece)
             data = encode(piece)
-            outputs.check_size(data, self._limit)
+            outputs.check_size(data, self.limit)
             if not outlet.begun:
-                outlet.begin(*self._head(request))
+                outlet.begin(*self.head(request))
             if not self._send_piece(data, outlet):
                 return False
         return True
@@ -278,7 +279,7 @@ class Batches:
         except Exception as error:  # noqa: BLE001  the job boundary: its answer is decided already
             tell(tracebacks.text(error))
 
-    def _head(self, request: JobRequest) -> Head:
+    def head(self, request: JobRequest) -> Head:
         """Status, phrase and header block; the blocks are remembered, since most answers carry the same."""
         headers = request.get_response_headers()
         status = outputs.check_status(request.get_response_status_code())
@@ -295,7 +296,7 @@ class Batches:
                 self._heads[key] = known
         return status, phrase, known
 
-    def _fail(self, job: wire.Job, error: BaseException, busy_us: int, outlet: Optional[Outlet] = None) -> None:
+    def fail(self, job: wire.Job, error: BaseException, busy_us: int, outlet: Optional[Outlet] = None) -> None:
         """Say that there is no answer to one job, or no rest of it, and why on standard error, under its request id alone."""
         before, self._running.ids = self._running.ids, {0: job.id}
         self._fail_seq(job.seq, error, busy_us, outlet or self._link)

@@ -75,6 +75,26 @@ class Link:
                 raise LinkClosed("the server closed the link")
             reader.filled(count)
 
+    def fileno(self) -> int:
+        """The socket, to wait for it."""
+        return self._sock.fileno()
+
+    def poll(self) -> Optional[wire.Frame]:
+        """The next frame if it is there; its data is valid until the next call."""
+        frame = self._reader.next()
+        if frame is None:
+            try:
+                count = self._sock.recv_into(self._reader.space(), 0, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                raise LinkClosed("reading: {}".format(error)) from error
+            if not count:
+                raise LinkClosed("the server closed the link")
+            self._reader.filled(count)
+            frame = self._reader.next()
+        return frame
+
     def read_aside(self) -> None:
         """Wait for a frame while jobs are being answered: take it if it gives credit, else keep it for `receive`."""
         if not self._is_kept:
@@ -89,8 +109,9 @@ class Link:
 
     def take_credit(self, frame: wire.Frame) -> None:
         """There is more room for a streamed answer; nothing if it is over."""
+        total = wire.read_credit(frame.data)
         if frame.id in self.credits:
-            self.credits[frame.id] = wire.read_credit(frame.data)
+            self.credits[frame.id] = total
 
     def is_cancelled(self, seq: int) -> bool:
         """Whether nobody waits for this job any more."""

@@ -58,11 +58,7 @@ def load(handler: str, context: Context, swallow_initialize_errors: bool = False
     name = parse_handler(handler)
     try:
         module = _import(name, str(context.system_properties["model_dir"]))
-        entry = _find(module, name, context, swallow_initialize_errors)
-        if entry.manner.asynchronous:
-            message = "The handler {} is asynchronous, which is not supported; write a plain function".format(handler)
-            raise ArgosyError(ErrorCode.INVALID_MODEL, message)
-        return entry
+        return _find(module, name, context, swallow_initialize_errors)
     except ArgosyError as error:
         raise error if isinstance(error, LoadFailed) else LoadFailed(error.code, error.message, detail=error.detail) from error
     except Exception as error:  # the boundary to the model's code: whatever it raises is a failed load
@@ -117,8 +113,12 @@ def _from_function(function: Any, context: Context) -> Entry:
     if typed.is_typed(function):
         return typed.entry(function, _call_context(context))
     manner = manner_of(function)
-    loading = None if manner.asynchronous else function(None, context)
-    if loading is not None and manner.streams:
+    loading = function(None, context)
+    if manner.asynchronous:
+        from argosy.worker.concurrent import complete  # only asynchronous handlers need asyncio
+
+        complete(loading)
+    elif manner.streams:
         next(loading, None)  # what is before its first `yield` is what a function does when it is called at load
         loading.close()
     return Entry("function", function, manner=manner)

@@ -47,6 +47,8 @@ class LoadOrder(NamedTuple):
     """Bytes; 0 means no limit."""
     swallow_initialize_errors: bool = False
     """Keep a model whose `initialize` raised, as the old server did."""
+    response_timeout_s: float = 0.0
+    """How long an asynchronous handler may take for an answer, or from one piece of it to the next; 0 means no limit."""
     default_accept: Optional[str] = None
     """What handlers see as `Accept` where clients leave it open."""
 
@@ -73,6 +75,8 @@ class Worker:
         self._arena = arena
         self._entry: Optional[Entry] = None
         self._batches: Optional[Batches] = None
+        self._serve_all: Optional[Callable[[Link], int]] = None
+        """Serves what comes after LOAD, if the handler is asynchronous."""
         self._batch_size = 1
         self._model_name = ""
         self._report: Dict[str, Any] = {}
@@ -113,6 +117,8 @@ class Worker:
         return self.run()
 
     def _serve(self) -> int:
+        if self._serve_all is not None:  # loaded before, in the process that this one was forked from
+            return self._serve_all(self._link)
         while True:
             frame = self._link.receive()
             if frame.kind == wire.JOBS and self._batches is not None:
@@ -120,6 +126,8 @@ class Worker:
             elif frame.kind == wire.LOAD and self._batches is None:
                 if not self._load(read_order(frame.data)):
                     return EXIT_LOAD_FAILED
+                if self._serve_all is not None:
+                    return self._serve_all(self._link)
             elif frame.kind == wire.STOP:
                 return 0
             elif frame.kind not in (wire.CANCEL, wire.CREDIT):
@@ -149,8 +157,10 @@ class Worker:
         if not self._entry.batch:
             self._batch_size = 1
         inputs = Inputs(order.decode_input, self._arena, order.default_accept)
-        self._batches = Batches(
-            self._entry, self._entry.context or context, inputs, self._link, order.max_response_size, order.error_detail, self._running)
+        entry, called_with = self._entry, self._entry.context or context
+        self._batches = Batches(entry, called_with, inputs, self._link, order.max_response_size, order.error_detail, self._running)
+        if entry.manner.asynchronous:
+            self._serve_all = _concurrently(entry, called_with, inputs, self._batches, self._running, order.response_timeout_s)
         load_ms = round((time.perf_counter() - begin) * 1000, 3)
         self._report = {"ok": True, "pid": os.getpid(), "load_ms": load_ms, **self._entry.describe()}
         # what the model consists of stays: the collector need not look at it again and again, which takes long for large models
@@ -184,3 +194,12 @@ class Worker:
         if batch:
             batches.run(batch)
         link.flush()
+
+
+def _concurrently(
+    entry: Entry, context: Context, inputs: Inputs, batches: Batches, running: Running, timeout_s: float
+) -> Callable[[Link], int]:
+    """What serves an asynchronous handler on a link."""
+    from argosy.worker.concurrent import Concurrent  # asyncio costs memory and time that workers of plain handlers can do without
+
+    return lambda link: Concurrent(entry, context, inputs, link, batches, running, timeout_s).serve()

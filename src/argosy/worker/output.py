@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import sys
+from contextvars import ContextVar
 from typing import Any, Dict, Optional, Tuple
 
 from argosy import wire
@@ -14,15 +15,23 @@ NOBODY: Dict[int, str] = {}
 
 
 class Running:
-    """The request ids of the batch that the handler works on, none between batches. `Batches` writes it; it is read when something is printed."""
+    """The request ids of the batch that the handler works on, none between batches. `Batches` writes it; it is read when something is printed.
 
-    __slots__ = ("ids",)
+    Where many jobs run at once each has its own ids, in `of_task`, which then counts.
+    """
+
+    __slots__ = ("ids", "of_task")
 
     def __init__(self) -> None:
         self.ids = NOBODY
+        self.of_task: Optional[ContextVar[Dict[int, str]]] = None
 
     def __repr__(self) -> str:
-        return "<Running {}>".format(",".join(self.ids.values()) or "nothing")
+        return "<Running {}>".format(",".join(self.now().values()) or "nothing")
+
+    def now(self) -> Dict[int, str]:
+        """The ids of what is running here."""
+        return self.ids if self.of_task is None else self.of_task.get()
 
 
 class MarkedPipe(io.FileIO):
@@ -57,7 +66,7 @@ class MarkedPipe(io.FileIO):
         return len(raw)
 
     def _current(self) -> bytes:
-        ids = self._running.ids
+        ids = self._running.now()
         if ids is not self._ids:
             self._ids = ids
             self._mark = wire.output_mark(",".join(ids.values())) if ids else b""

@@ -49,8 +49,8 @@ def _type_of(first: Any) -> str:
 
 def accepts_events(request: JobRequest) -> bool:
     """Whether the client asks for `text/event-stream` by name."""
-    for name, value in wire.read_headers(request.job.headers):
-        if name.lower() == "accept":
+    for name, value in request.get_request_properties().items():
+        if name.lower() == "accept" and isinstance(value, str):
             for choice in value.lower().split(","):
                 media, _, rest = choice.partition(";")
                 if media.strip() == EVENTS and re.sub("[ .0]", "", rest) != "q=":

@@ -23,8 +23,9 @@ PLACES = st.integers(0, 100)
 class Storm(RuleBasedStateMachine):
     """Clients submit and leave, deadlines pass, workers come, begin, answer, lie, withdraw and die."""
 
-    @initialize(batch_size=st.sampled_from([1, 1, 2, 3]), limit=st.integers(1, 20))
-    def build(self, batch_size: int, limit: int) -> None:
+    @initialize(batch_size=st.sampled_from([1, 1, 2, 3]), limit=st.integers(1, 20), capacity=st.sampled_from([0, 0, 1, 3]))
+    def build(self, batch_size: int, limit: int, capacity: int) -> None:
+        self.capacity = capacity
         self.loop = FakeLoop()
         self.counters = Counters()
         self.queue = JobQueue(limit)
@@ -49,7 +50,7 @@ class Storm(RuleBasedStateMachine):
     @rule(quick=st.booleans())
     def come(self, quick: bool) -> None:
         if len(self.members) < 4:
-            self.members.append(FakeMember(self.dispatcher, f"w{len(self.members)}"))
+            self.members.append(FakeMember(self.dispatcher, f"w{len(self.members)}", capacity=self.capacity))
         if quick:
             self.dispatcher.job_us = 10.0
 
@@ -171,6 +172,12 @@ class Storm(RuleBasedStateMachine):
         assert self.dispatcher.running == len(in_flight)
         assert counters.cancelled == len(self.left)
         assert counters.answered == sum(isinstance(outcome, Response) for job in self.admitted for outcome in client_of(job).outcomes)
+
+    @invariant()
+    def nobody_has_too_much(self) -> None:
+        """A worker that takes many jobs at once never has more than it has room for."""
+        if hasattr(self, "queue") and self.capacity:
+            assert all(len(member.lane.jobs) <= self.capacity for member in self.members)
 
     @invariant()
     def memory_is_where_it_belongs(self) -> None:
