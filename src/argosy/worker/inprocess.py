@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.handler import Context
-from argosy.worker import compat, loader, meters, outputs
+from argosy.worker import compat, loader, meters, outputs, pieces
 from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs
 
@@ -22,12 +23,16 @@ class LoadedHandler:
         self.context = entry.context or context
         self.last: Any = None
         self._inputs = Inputs(decode=True)
+        self._loop: Any = None
+        """The event loop of an asynchronous handler, once it has been called."""
 
     def __repr__(self) -> str:
         return "<LoadedHandler {} of {}>".format(self.entry.style, self.context.model_name)
 
     def predict(self, value: Any = None, *, content_type: str = "", headers: Optional[Mapping[str, str]] = None, **parts: Any) -> Any:
         """What the handler returns for one input. Raises what the handler raises, and `InvalidInput` when the input does not fit.
+
+        A handler that streams gives an iterator of what it yields; an asynchronous one is run to its end, on an event loop of its own.
 
         Bytes go as they are, text as `text/plain`, anything else as JSON, unless `content_type` says otherwise; `parts` are query or form parameters.
         """
@@ -42,6 +47,9 @@ class LoadedHandler:
 
     def close(self) -> None:
         """Give back what the handler holds."""
+        if self._loop is not None:
+            self._loop.close()
+            self._loop = None
         self.entry.close()
 
     def _call(self, jobs: List[wire.Job]) -> List[Any]:
@@ -52,11 +60,39 @@ class LoadedHandler:
         context.metrics = meters.MetricsStore(context.request_ids, context.model_name)
         self.last = requests[-1]
         results = self.entry.call([self.entry.prepare(self._inputs, job) for job in jobs], context)
+        if self.entry.manner.asynchronous:
+            results = [self._awaited(result) for result in results] if isinstance(results, list) else self._awaited(results)
+        if len(jobs) == 1 and pieces.is_stream(results):
+            results = [results]
         if not isinstance(results, list):
             raise ArgosyError(ErrorCode.BAD_OUTPUT, outputs.NOT_A_LIST)
         if len(results) != len(jobs):
             raise ArgosyError(ErrorCode.BAD_OUTPUT, outputs.WRONG_LENGTH)
         return results
+
+
+    def _awaited(self, result: Any) -> Any:
+        """What comes of a result that has to be waited for."""
+        import asyncio  # plain handlers do without
+
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+        if inspect.isawaitable(result):
+            result = self._loop.run_until_complete(result)
+        return self._pieces(result) if hasattr(type(result), "__anext__") else result
+
+    def _pieces(self, source: Any) -> Iterator[Any]:
+        try:
+            while True:
+                try:
+                    piece = self._loop.run_until_complete(source.__anext__())
+                except StopAsyncIteration:
+                    return
+                yield piece
+        finally:
+            close = getattr(source, "aclose", None)
+            if close is not None and self._loop is not None:
+                self._loop.run_until_complete(close())
 
 
 def _body(value: Any, content_type: str) -> Tuple[Optional[bytes], str]:

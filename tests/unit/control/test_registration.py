@@ -34,10 +34,11 @@ def test_manifest_decides_what_the_request_leaves_open() -> None:
 
 def test_request_beats_manifest_and_configuration() -> None:
     """Everything that a request says counts."""
-    request = RegisterRequest("u", "n", "h:f", "python", 4, 250, response_timeout_s=77.0, preload=False)
+    request = RegisterRequest("u", "n", "h:f", "python", 4, 250, response_timeout_s=77.0, preload=False, concurrency=9)
     spec = made(request, manifest("m", "svc:run", "python3"), Config(preload_model=True))
     assert (spec.name, spec.handler, spec.runtime, spec.interpreter) == ("n", "h:f", "python", "/opt/python")
-    assert (spec.batch_size, spec.max_batch_delay_ms, spec.response_timeout_s, spec.preload) == (4, 250, 77.0, False)
+    assert (spec.batch_size, spec.max_batch_delay_ms, spec.response_timeout_s, spec.preload, spec.concurrency) == (4, 250, 77.0, False, 9)
+    assert made(RegisterRequest("m.mar"), manifest("m", "svc:run", "python3"), Config(worker_concurrency=5)).concurrency == 5
 
 
 def test_defaults_fill_in() -> None:

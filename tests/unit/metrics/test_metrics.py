@@ -41,10 +41,12 @@ def test_reference_page_is_up_to_date() -> None:
 def test_figures_of_models_are_labelled() -> None:
     """Each model, outcome, state and worker has its sample; memory is that of the worker's process."""
     workers = (WorkerFigures("w1", "IDLE", os.getpid()), WorkerFigures("w2", "IDLE", None))
-    text = scrape(ModelFigures("m", {"answered": 2}, batches=1, restarts=4, workers=workers))
+    text = scrape(ModelFigures("m", {"answered": 2}, batches=1, streams=3, first_piece_s=1.5, restarts=4, workers=workers))
     assert 'argosy_requests_total{model="m",outcome="answered"} 2.0' in text
     assert 'argosy_workers{model="m",state="IDLE"} 2.0' in text
     assert 'argosy_worker_restarts_total{model="m"} 4.0' in text
+    assert 'argosy_streams_total{model="m"} 3.0' in text
+    assert 'argosy_stream_first_piece_seconds_total{model="m"} 1.5' in text
     assert 'argosy_http_responses_total{class="2xx"} 5.0' in text
     assert 'argosy_build_info{version="1.2"} 1.0' in text
     assert text.count("argosy_worker_resident_bytes{") == 1

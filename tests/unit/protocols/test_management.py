@@ -121,6 +121,8 @@ def test_observability_is_on_this_listener_too(server: Server) -> None:
     ("/models?url=nothere", failure(404, "ModelNotFoundException", "Model not found in model store: nothere")),
     ("/models?url=nothere&runtime=ruby", failure(400, "BadRequestException", "Invalid RuntimeType value: ruby")),
     ("/models?url=okay&runtime=", failure(400, "BadRequestException", "Invalid RuntimeType value: ")),
+    *((f"/models?url=okay&concurrency={text}", failure(
+        400, "BadRequestException", f"Parameter concurrency must be a whole number from 1 to 1024, not {text}.")) for text in ("0", "1025", "many", "-1")),
     ("/models?url=okay&preload_model=maybe", failure(400, "BadRequestException", "Parameter preload_model must be true or false, not maybe.")),
 ])  # fmt: skip
 def test_wrong_registrations(server: Server, target: str, expected: tuple[int, Any]) -> None:
@@ -144,19 +146,19 @@ def test_wrong_json(server: Server, body: bytes, text: str) -> None:
 def test_query_parameters(server: Server) -> None:
     """All parameters of a query; what is no number is as good as absent; the timeout is in minutes."""
     request = HttpRequest("POST", "/models", (
-        "url=okay&url=x&model_name=&handler=&batch_size=8&max_batch_delay=y&initial_workers=z&response_timeout=5&synchronous=yes&preload_model=Y"
+        "url=okay&url=x&model_name=&handler=&batch_size=8&max_batch_delay=y&initial_workers=z&response_timeout=5&synchronous=yes&preload_model=Y&concurrency=8"
     ), {}, b"", "id")  # fmt: skip
     asked = read_registration(request)
     assert (asked.url, asked.name, asked.handler, asked.batch_size, asked.max_batch_delay_ms) == ("okay", None, "", 8, 100)
-    assert (asked.initial_workers, asked.response_timeout_s, asked.synchronous, asked.preload) == (None, 300.0, False, True)
+    assert (asked.initial_workers, asked.response_timeout_s, asked.synchronous, asked.preload, asked.concurrency) == (None, 300.0, False, True, 8)
 
 
 def test_json_parameters(server: Server) -> None:
     """All parameters of a JSON body, read leniently; the query does not count and the timeout is in seconds."""
-    body = b"{'url':okay, model_name: 7, batch_size: '4', initial_workers: 2, synchronous: TRUE, response_timeout: 77, x: {a: [1]}, preload_model:no}"
+    body = b"{'url':okay, model_name: 7, batch_size: '4', initial_workers: 2, synchronous: TRUE, response_timeout: 77, x: {a: [1]}, preload_model:no, concurrency: 1024}"
     asked = read_registration(HttpRequest("POST", "/models", "url=q&handler=q", {"content-type": "Application/JSON; charset=utf-8"}, body, "id"))
     assert (asked.url, asked.name, asked.handler, asked.batch_size, asked.initial_workers) == ("okay", "7", None, 4, 2)
-    assert (asked.synchronous, asked.response_timeout_s, asked.preload) == (True, 77.0, False)
+    assert (asked.synchronous, asked.response_timeout_s, asked.preload, asked.concurrency) == (True, 77.0, False, 1024)
 
 
 @pytest.mark.parametrize(("query", "status", "text"), [

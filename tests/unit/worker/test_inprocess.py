@@ -74,6 +74,58 @@ def test_exception_at_an_index_is_raised(model: WriteModel) -> None:
     assert [type(result) for result in loaded.predict_batch(["x", "y"])] == [ValueError, ValueError]
 
 
+def test_generator_gives_what_it_yields(model: WriteModel) -> None:
+    """One by one, as the handler made it: framing is the server's matter."""
+    loaded = argosy.load(str(model("def predict(text: str):\n    yield text\n    yield {'a': 1}\n") / "svc.py"))
+    pieces = loaded.predict("x")
+    assert next(pieces) == "x"
+    assert list(pieces) == [{"a": 1}]
+    old = argosy.load(str(model("def handle(data, context):\n    yield data[0]['body'] if data else None\n") / "svc.py"))
+    assert list(old.predict("x")) == ["x"]
+
+
+ASYNCHRONOUS = """
+    import asyncio
+    closed = []
+    async def predict(text: str):
+        await asyncio.sleep(0)
+        if text == "bad":
+            raise ValueError(text)
+        return pieces(text) if text == "pieces" else closed if text == "closed" else text
+    async def pieces(text):
+        try:
+            for letter in text:
+                await asyncio.sleep(0)
+                yield letter
+        finally:
+            closed.append(text)
+"""
+
+
+def test_asynchronous_handler_is_run(model: WriteModel) -> None:
+    """To its end, and its generator as far as it is asked; exceptions come out."""
+    loaded = argosy.load(str(model(ASYNCHRONOUS) / "svc.py"))
+    assert (loaded.predict("x"), loaded.predict_batch(["a", "b"])) == ("x", ["a", "b"])
+    assert list(loaded.predict("pieces")) == list("pieces")
+    some = loaded.predict("pieces")
+    assert next(some) == "p"
+    some.close()
+    assert loaded.predict("closed") == ["pieces", "pieces"]
+    with pytest.raises(ValueError, match="bad"):
+        loaded.predict("bad")
+    loaded.close()
+
+
+def test_old_asynchronous_handler_is_run(model: WriteModel) -> None:
+    """It returns a list for its one request, or yields."""
+    loaded = argosy.load(str(model("async def handle(data, context):\n    return [row['body'] for row in data or []]\n") / "svc.py"))
+    assert loaded.predict("x") == "x"
+    loaded.close()
+    loaded = argosy.load(str(model("async def handle(data, context):\n    yield data[0]['body'] if data else None\n") / "svc.py"))
+    assert list(loaded.predict("x")) == ["x"]
+    loaded.close()
+
+
 def test_broken_handler_says_why(model: WriteModel) -> None:
     """As the server would report it."""
     with pytest.raises(ArgosyError, match=r"could not be loaded: SyntaxError"):

@@ -93,6 +93,7 @@ def test_module_may_have_the_name_of_one_that_is_loaded(model: WriteModel) -> No
     assert load(model(FUNCTION.format("handle"), "token.py"), "token").answers[0].body == b"handle"
 
 
+ASYNC_INITIALIZE = "class S:\n    async def initialize(self, c): pass\n    def handle(self, data, context): pass"
 LAZY_LOAD = "class S:\n    def load(self): yield 1\n    def predict(self, text: str): return 1"
 BATCHED = "from argosy.handler import Batch\ndef predict(xs: Batch[str]):\n    yield 1"
 
@@ -112,10 +113,10 @@ BATCHED = "from argosy.handler import Batch\ndef predict(xs: Batch[str]):\n    y
         ("raise MemoryError", "svc", ErrorCode.OUT_OF_MEMORY, "System out of memory", ""),
         ("def handle(data, context):\n    raise MemoryError", "svc", ErrorCode.OUT_OF_MEMORY, "System out of memory", ""),
         ("class S:\n    def initialize(self, c): pass\n", "svc", ErrorCode.LOAD_FAILED, "has no attribute 'handle'", ""),
-        ("async def handle(data, context): pass", "svc", ErrorCode.INVALID_MODEL, "asynchronous", ""),
+        (ASYNC_INITIALIZE, "svc", ErrorCode.INVALID_MODEL, "initialize is asynchronous", ""),
         (LAZY_LOAD, "svc", ErrorCode.INVALID_MODEL, "load is a generator", ""),
         (BATCHED, "svc", ErrorCode.INVALID_MODEL, "takes a Batch", ""),
-        ("class S:\n    async def predict(self, text: str): pass", "svc", ErrorCode.INVALID_MODEL, "asynchronous", ""),
+        ("async def handle(data, context):\n    raise OSError('no weights')", "svc", ErrorCode.LOAD_FAILED, "svc.py:2", ""),
         ("handle = 5", "svc", ErrorCode.INVALID_MODEL, "Expected only one class", ""),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from contextvars import ContextVar, copy_context
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,19 @@ def test_a_standard_error_that_is_gone(monkeypatch: pytest.MonkeyPatch, stream: 
     tell("nobody hears it\n")
     if found is not None and not found.closed:
         found.detach()
+
+
+def test_each_task_has_ids_of_its_own(printed: Printed) -> None:
+    """Where many jobs run at once, what is printed bears those of its own one; between them there are none."""
+    ids: ContextVar[dict[int, str]] = ContextVar("ids", default=NOBODY)
+    printed.running.of_task = ids
+
+    def say(id: str, text: bytes) -> None:
+        ids.set({0: id})
+        printed.pipe.write(text)
+
+    copy_context().run(say, "a", b"one\n")
+    copy_context().run(say, "b", b"two\n")
+    printed.pipe.write(b"three\n")
+    assert printed.lines() == [("a", b"one"), ("b", b"two"), ("", b"three")]
+    assert repr(printed.running) == "<Running nothing>"
