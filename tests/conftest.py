@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 
 import pytest
+from hypothesis import settings
 
 from faults.figures import PROPERTY, Figure, table
+
+# the same examples in every run; HYPOTHESIS_PROFILE=search looks for others, and for longer
+settings.register_profile("ci", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=2000, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 Report = Callable[[Figure], Figure]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.limits import Limits
@@ -189,6 +191,31 @@ def test_invitations_are_not_wasted(make_site: MakeSite) -> None:
         client.wait(20)
     assert site.model.bodies == []
     assert site.budget.used == 0
+
+
+class Bench:
+    """One listener for many examples."""
+
+    def __init__(self) -> None:
+        self.site = FakeSite(limits=SMALL, model=FakeModel(handler=echo))
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    """See `Bench`."""
+    return Bench()
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(
+    names=st.lists(st.sampled_from(sorted(EVERYTHING)), min_size=1, max_size=4), cuts=st.lists(st.integers(0, 2000), max_size=10),
+    before=st.sampled_from(sorted(BEFORE)),
+)  # fmt: skip
+def test_many_cuts_do_not_matter(bench: Bench, names: list[str], cuts: list[int], before: str) -> None:
+    """Messages behind each other, behind good ones, in any packets: the same replies, byte for byte but for their ids, and all memory back."""
+    data = b"".join(EVERYTHING[name][:600] for name in names)
+    assert outcome(bench.site, before, data, sorted(cut for cut in cuts if cut < len(data))) == outcome(bench.site, before, data, [])
+    assert bench.site.is_clean()
 
 
 def test_hidden_is_what_it_should_be(site: FakeSite) -> None:

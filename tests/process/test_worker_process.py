@@ -268,7 +268,10 @@ def test_sigterm_ends_the_worker(worker: WorkerProcess) -> None:
     assert worker.process.wait(60) == -signal.SIGTERM
 
 
-@pytest.mark.parametrize("data", [os.urandom(64) + b"\0" * 64, wire.frame(wire.HEAD), wire.frame(wire.JOBS, b"x" * 9, count=1)])
+@pytest.mark.parametrize("data", [
+    os.urandom(64) + b"\0" * 64, wire.frame(wire.HEAD), wire.frame(wire.JOBS, b"x" * 9, count=1),
+    wire.frame(wire.JOBS, wire.JOB.pack(1, 0, 0, 0, 0, 0, 0, (1 << 64) - 1, 0), count=2), wire.frame(wire.LOAD, b"{}"), wire.frame(200),
+])  # fmt: skip
 def test_hostile_frames_end_the_worker(worker: WorkerProcess, data: bytes) -> None:
     """Status 3 and a line in the log."""
     worker.send(b"\xff" + data[1:] if len(data) == 128 else data)
