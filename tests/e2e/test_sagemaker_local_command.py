@@ -21,7 +21,7 @@ import psutil
 import pytest
 
 from argosy.errors import ArgosyError
-from argosy.sagemaker.local import ContainerSettings, EndpointSettings, LocalEndpoint, RuntimeSettings, VariantSettings, Watch
+from argosy.sagemaker.local import ContainerSettings, EndpointSettings, LocalEndpoint, RuntimeSettings, VariantSettings, Watch, read_file
 from argosy.testing.server import wait_for
 from fakes import sagemaker_container
 from fakes.sagemaker_container import do
@@ -295,6 +295,17 @@ def test_a_container_that_does_not_start_fails_the_block(tmp_path: Path) -> None
         pass
     assert "no luck today" in caught.value.detail
     assert set(psutil.Process().children()) <= before
+
+
+def test_the_guide_is_right(tmp_path: Path) -> None:
+    """Its lines of Python print what the example says, and its file is read."""
+    root = Path(__file__).resolve().parents[2]
+    page = (root / "docs" / "how-to" / "run-a-local-sagemaker-endpoint.md").read_text()
+    python, toml = (re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL) for language in ("python", "toml"))
+    done = subprocess.run([sys.executable, "-c", python[0]], cwd=root, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "b'{\"words\": 3, \"letters\": 9, \"reading_time_s\": 0.8}'\n", done.stderr
+    (tmp_path / "e.toml").write_text(toml[0])
+    assert [endpoint.name for endpoint in read_file(tmp_path / "e.toml").endpoints] == ["sentiment", "test-ab", "shared", "pipeline"]
 
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
