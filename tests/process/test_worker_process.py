@@ -102,6 +102,46 @@ def test_worker_loads_answers_and_stops(folder: Path, interpreter: str) -> None:
         assert worker.process.returncode == 0
 
 
+PIECEWISE = """
+    import asyncio
+    begun = []
+    async def several(ctx):
+        begun.append(ctx.id)
+        while len(begun) < 3:
+            await asyncio.sleep(0.001)
+        return ctx.id
+    async def pieces():
+        for letter in "abc":
+            await asyncio.sleep(0)
+            yield letter
+    async def predict(text: str, ctx):
+        return pieces() if text == "pieces" else await several(ctx)
+    def plain(text: str):
+        yield text
+        yield {"a": 1}
+"""
+
+
+@pytest.mark.parametrize("interpreter", interpreters())
+def test_streams_and_concurrent_calls_in_any_interpreter(tmp_path: Path, interpreter: str) -> None:
+    """Asynchronous handlers and generators of both kinds work from 3.8 on."""
+    (tmp_path / "svc.py").write_text(dedent(PIECEWISE))
+    with WorkerProcess(tmp_path, interpreter) as worker:
+        assert worker.load(tmp_path, "svc")["asynchronous"]
+        worker.send(jobs_frame(*(job_record(seq, b"several") for seq in (1, 2, 3)), job_record(4, b"pieces")))
+        outcome = worker.server.collect(Outcome(), 4)
+        assert {answer.seq: answer.body for answer in outcome.answers} == {1: b"id-1", 2: b"id-2", 3: b"id-3", 4: b""}
+        assert (outcome.pieces, outcome.ends) == ({4: [b"a", b"b", b"c"]}, {4: wire.END})
+        worker.send(wire.frame(wire.STOP))
+        assert (worker.output(), worker.process.returncode) == (("", ""), 0)
+    with WorkerProcess(tmp_path, interpreter) as worker:
+        assert worker.load(tmp_path, "svc:plain")["streams"]
+        worker.send(jobs_frame(job_record(1, b"x")))
+        assert worker.server.collect(Outcome(), 1).pieces == {1: [b"x", b'{"a": 1}\n']}
+        worker.send(wire.frame(wire.STOP))
+        assert (worker.output(), worker.process.returncode) == (("", ""), 0)
+
+
 TYPED = """
     from __future__ import annotations
     import dataclasses

@@ -252,13 +252,18 @@ _FAILURES: Json = {
 _FORBIDDEN = _response("403 Policy refuses it", _ERROR)
 _NO_SPACE = _response("507 No memory, or no space, for it", _ERROR)
 _NOT_NOW = _response("503 The server or the model is going away", _ERROR)
+_MANNER: Json = {
+    "streaming": _property("boolean", "Whether answers come in pieces; null until a worker has loaded the model.", nullable=True),
+    "asynchronous": _property("boolean", "Whether a worker takes many requests at once; null until one has loaded the model.", nullable=True),
+    "concurrency": _property("integer", "Requests that such a worker takes at once."),
+}
 _ALSO: Mapping[str, Json] = {
     "predict": _FAILURES, "predictions": _FAILURES, "invocations": _FAILURES, "predictionsApi": _NO_MODEL, "listModels": _BAD_REQUEST,
     "registerModel": {**_FORBIDDEN, **_NO_SPACE, **_NOT_NOW},
     "setAutoScale": {**_FORBIDDEN, **_response("409 It is being unregistered", _ERROR), **_NO_SPACE, **_NOT_NOW},
     "unregisterModel": {**_FORBIDDEN, **_BAD_REQUEST, **_NOT_NOW},
-    "describeModel": {
-        **_NO_MODEL, **_response("200 OK", _content({**_MODEL, "required": ["modelName", "modelUrl", "minWorkers", "maxWorkers", "workers"]}))},
+    "describeModel": {**_NO_MODEL, **_response("200 OK", _content({
+        **_MODEL, "required": ["modelName", "modelUrl", "minWorkers", "maxWorkers", "workers"], "properties": {**_MODEL["properties"], **_MANNER}}))},
 }  # fmt: skip
 """Responses that Multi Model Server's description does not name, or names wrongly."""
 _REFUSED: Json = {
