@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.sagemaker.deploy import Asynchronous, Capture, Rollout, Scaling, Serverless, Stopped, Variant, connect
+from argosy.sagemaker.deploy import Asynchronous, Capture, Deployment, Rollout, Scaling, Serverless, Stopped, Variant, connect
 from argosy.sagemaker.deploy.names import TAG
 from argosy.sagemaker.deploy.step import Silence
 from fakes.account import BUCKET, EMPTY, NAME, ROLE, Account, account_at, packed
@@ -245,6 +245,39 @@ def test_serverless(account: Account) -> None:
     assert status.variants[0].instances is None
     assert status.costs[0] == "main: serverless 3072 MB, billed by the request"
     assert account.deployment().update().actions == ()
+
+
+def test_an_update_that_sagemaker_cannot_watch_over(account: Account) -> None:
+    """With several variants, or without instances, it refuses a deployment configuration: none is sent."""
+    for first, second in ((Serverless(1024), Serverless(2048)), (None, None)):
+        before = (Variant(serverless=first),) if first else (Variant("a"), Variant("b"))
+        after = (Variant(serverless=second),) if second else (Variant("a"), Variant("b", weight=2.0))
+        account.fake.reset()
+        account.deployment(variants=before).deploy(check=False)
+        account.deployment(variants=after).deploy(check=False)
+        assert "DeploymentConfig" not in account.fake.body_of("sagemaker:UpdateEndpoint")
+
+
+def test_the_smoke_test_of_a_queue(account: Account) -> None:
+    """The sample goes through the bucket, and its answer is waited for; what the model says against it stops the deployment."""
+    answer = {"X-Amzn-SageMaker-OutputLocation": f"s3://{BUCKET}/argosy/hello/out", "X-Amzn-SageMaker-FailureLocation": f"s3://{BUCKET}/argosy/hello/no"}
+    account.fake.replies[f"/endpoints/{NAME}/async-invocations"] = (202, answer, b'{"InferenceId": "i"}')
+    waits: list[float] = []
+
+    def pause(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 3:
+            account.direct["s3"].put_object(Bucket=BUCKET, Key="argosy/hello/no", Body=b"the model fell over")
+
+    wanted = account.deployment(asynchronous=Asynchronous())
+    deployment = Deployment(wanted.spec, aws=account.aws, pause=pause, image_tools={"fake": account.tool})
+    with pytest.raises(Stopped, match="smoke test: The request i failed: the model fell over"):
+        deployment.deploy(check=False, sample=b"x")
+    assert waits == [2.0] * 3
+    account.direct["s3"].put_object(Bucket=BUCKET, Key="argosy/hello/out", Body=b"fine")
+    assert [action.verb for action in deployment.deploy(check=False, sample=b"x").actions] == ["invoke"]
+    deployment.delete()
+    assert account.contents() == EMPTY
 
 
 def test_another_region(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,7 +187,8 @@ class Deployment:
         if not wait:
             return []
         service = hosting.Service(self.aws, draft, self.spec.name, self._pause, self._report)
-        smoke: list[Step[Any]] = [SmokeTest(self.aws, self.spec.name, sample)] if sample is not None and self.spec.asynchronous is None else []
+        queue = self._bucket if self.spec.asynchronous is not None else None
+        smoke: list[Step[Any]] = [] if sample is None else [SmokeTest(self.aws, self.spec.name, sample, queue, self._pause)]
         belongings = self._belongings()
         replaced = superseded(belongings, draft, self.spec.name, self._bucket)
         return [service, *smoke, AutoScaling(self.aws, self.spec), replaced]

@@ -213,11 +213,11 @@ class Endpoint:
         self._aws.call("sagemaker", "create_endpoint", EndpointName=self.target, EndpointConfigName=self._draft.config, Tags=tags)
 
     def _update(self) -> None:
-        kept = {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": [
+        kept: dict[str, Any] = {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": [
             {"VariantPropertyType": "DesiredWeight"}, {"VariantPropertyType": "DataCaptureConfig"}]}  # fmt: skip
-        self._aws.call(
-            "sagemaker", "update_endpoint", EndpointName=self.target, EndpointConfigName=self._draft.config,
-            DeploymentConfig=rollout_request(self._spec.rollout), **(kept if self._spec.scaling is not None else {}))  # fmt: skip
+        guard = {"DeploymentConfig": rollout_request(self._spec.rollout)} if self._spec.is_guarded else {}
+        how = {**guard, **(kept if self._spec.scaling is not None else {})}
+        self._aws.call("sagemaker", "update_endpoint", EndpointName=self.target, EndpointConfigName=self._draft.config, **how)
 
     def _delete(self) -> None:
         self._aws.call("sagemaker", "delete_endpoint", EndpointName=self.target)

@@ -87,7 +87,7 @@ class Pending:
 def invoke_later(aws: Aws, name: str, body: bytes, bucket: str, options: Options) -> Pending:
     """Put the request into the bucket and queue it. Raises `ArgosyError`."""
     key = f"{names.folder_of(name)}async-input/{secrets.token_hex(8)}"
-    aws.call("s3", "put_object", Bucket=bucket, Key=key, Body=body, Tagging=f"{names.TAG}={name}", ServerSideEncryption="AES256")
+    aws.call("s3", "put_object", Bucket=bucket, Key=key, Body=body, Tagging=names.object_tag(name), ServerSideEncryption="AES256")
     arguments = {key: value for key, value in options.arguments().items() if key not in ("TargetModel", "TargetVariant")}
     answer = _asking(aws, "invoke_endpoint_async", EndpointName=name, InputLocation=f"s3://{bucket}/{key}", **arguments)
     return Pending(str(answer.get("InferenceId", "")), str(answer.get("OutputLocation", "")), str(answer.get("FailureLocation", "")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import urllib.parse
 from collections.abc import Mapping
 from typing import Any
 
@@ -71,6 +72,11 @@ def log_group_of(name: str) -> str:
 def tag_list(tags: Mapping[str, str], key: str = "Key", value: str = "Value") -> list[dict[str, str]]:
     """Tags as AWS wants them; services spell the two words differently."""
     return [{key: name, value: text} for name, text in sorted(tags.items())]
+
+
+def object_tag(name: str) -> str:
+    """The tag of an object, as S3 wants it in a header."""
+    return urllib.parse.urlencode({TAG: name})
 
 
 def tags_from(found: list[dict[str, str]]) -> dict[str, str]:

@@ -149,10 +149,17 @@ class Spec:
             _check(timeout_s is None or 60 <= timeout_s <= 3600, f"A timeout of {timeout_s} s cannot be: SageMaker takes 60 to 3600.")
         self._check_variants()
 
+    @property
+    def is_guarded(self) -> bool:
+        """Whether SageMaker can watch over an update: one variant serves, with instances."""
+        return len(self.variants) == 1 and self.variants[0].serverless is None
+
     def _check_variants(self) -> None:
         names = [variant.name for variant in self.variants]
         _check(bool(names), "An endpoint needs a variant.")
         _check(len(set(names)) == len(names), f"Two variants have the same name: {', '.join(names)}.")
+        is_plain = self.rollout.kind == "all-at-once" and not self.rollout.alarms
+        _check(is_plain or self.is_guarded, "SageMaker moves requests in steps, and back on an alarm, only where one variant with instances serves.")
         if any(variant.serverless for variant in self.variants):
             _check(len(names) == 1, "A serverless endpoint has one variant.")
             others = (self.asynchronous, self.capture, self.scaling)

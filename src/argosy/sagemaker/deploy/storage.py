@@ -135,7 +135,7 @@ class ModelData:
         self._kms_key = kms_key
         self._report = report
         self._key = names.model_key(deployment, artifact.sha256, artifact.stem)
-        self._tags = f"{names.TAG}={deployment}"
+        self._tags = names.object_tag(deployment)
         self.target = draft.model_url = f"s3://{bucket}/{self._key}"
 
     def observe(self) -> str | None:

@@ -30,6 +30,8 @@ SERVERLESS = (Variant(serverless=Serverless()),)
     (lambda: Spec("a", variants=SERVERLESS, scaling=Scaling()), "no queue, capture or scaling"),
     (lambda: Spec("a", variants=SERVERLESS, capture=Capture()), "no queue, capture or scaling"),
     (lambda: Spec("a", variants=SERVERLESS, asynchronous=Asynchronous()), "no queue, capture or scaling"),
+    (lambda: Spec("a", variants=SERVERLESS, rollout=Rollout("canary")), "only where one variant with instances"),
+    (lambda: Spec("a", variants=(Variant("x"), Variant("y")), rollout=Rollout(alarms=("z",))), "only where one variant with instances"),
     (lambda: Serverless(1000), "1000 MB"),
     (lambda: Serverless(1024, 0), "goes from 1 to 200"),
     (lambda: Serverless(1024, 201), "goes from 1 to 200"),
