@@ -67,28 +67,32 @@ def explained(error: Stopped, call: str) -> bool:
     return error.step in error.message and (reason or is_seen) and advised and told
 
 
+LIVES = pytest.mark.parametrize(("before", "act"), [((), deploy), ((deploy,), change), ((deploy,), delete)], ids=["deploy", "change", "delete"])
+
+
+def prepare(account: Account, before: tuple[Callable[[Account], None], ...]) -> None:
+    """The state in which a life begins."""
+    account.fake.reset()
+    account.tool.contents["hello:1"] = "first"
+    packed(account.folder)
+    for made in before:
+        made(account)
+    account.fake.forget()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(480)
-@pytest.mark.parametrize(("before", "act"), [((), deploy), ((deploy,), change), ((deploy,), delete)], ids=["deploy", "change", "delete"])
+@LIVES
 def test_each_call_fails_once(account: Account, before: tuple[Callable[[Account], None], ...], act: Callable[[Account], None]) -> None:
     """Whichever call fails: the error is clear, nothing is half made without being told, and a second run ends where an undisturbed one does."""
-
-    def prepared() -> None:
-        account.fake.reset()
-        account.tool.contents["hello:1"] = "first"
-        packed(account.folder)
-        for made in before:
-            made(account)
-        account.fake.forget()
-
-    prepared()
+    prepare(account, before)
     act(account)
     calls = account.fake.names()
     expected = account.contents()
     assert (expected == EMPTY) == (act is delete)
     assert len(calls) > 25
     for number, call in enumerate(calls):
-        prepared()
+        prepare(account, before)
         account.fake.fail_at = number
         with pytest.raises(Stopped) as stopped:
             act(account)
@@ -97,6 +101,26 @@ def test_each_call_fails_once(account: Account, before: tuple[Callable[[Account]
         assert account.fake.fail_at is None
         act(account)
         assert account.contents() == expected, f"{number} {call}"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(480)
+@LIVES
+def test_each_answer_is_lost_once(account: Account, before: tuple[Callable[[Account], None], ...], act: Callable[[Account], None]) -> None:
+    """Whichever change is made without anybody hearing of it: a second run finds it, and ends where an undisturbed one does."""
+    prepare(account, before)
+    act(account)
+    calls = account.fake.names()
+    expected = account.contents()
+    changing = [number for number, call in enumerate(calls) if not call.partition(":")[2].startswith(("Get", "Head", "List", "Describe", "Invoke"))]
+    assert len(changing) > 6
+    for number in changing:
+        prepare(account, before)
+        account.fake.fail_at, account.fake.is_done_all_the_same = number, True
+        with pytest.raises(Stopped):
+            act(account)
+        act(account)
+        assert account.contents() == expected, f"{number} {calls[number]}"
 
 
 def test_the_deployers_policy_allows_every_call_and_no_other(account: Account) -> None:

@@ -78,6 +78,8 @@ class FakeAws:
     """The body of each call."""
     fail_at: int | None = None
     """The number of the call that fails, once."""
+    is_done_all_the_same: bool = False
+    """Whether that call is carried out, and only its answer lost."""
     fail_when: dict[str, deque[Fault]] = field(default_factory=dict)
     """By service:Operation: what its next calls get."""
     fault: Fault = Fault()
@@ -122,6 +124,7 @@ class FakeAws:
         self.calls.clear()
         self.bodies.clear()
         self.fail_at = None
+        self.is_done_all_the_same = False
         self.fault = Fault()
         for said in (self.fail_when, self.endpoints, self.replies):
             said.clear()
@@ -201,14 +204,20 @@ class _Handler(BaseHTTPRequestHandler):
             return
         call = Call(scope[1], self.operation(scope[1], body))
         fault = self.aws.note(call, body)
-        if fault is not None:
-            self.refuse(call.service, fault)
-        elif (own := getattr(self, f"own_{call.operation}", None)) is not None and self.is_mine(call):
-            self.answer(*own(body))
-        else:
-            self.answer(*self.ask(body))
+        if fault is None:
+            self.answer(*self.carried_out(call, body))
+            return
+        if self.aws.is_done_all_the_same:
+            self.carried_out(call, body)
+        self.refuse(call.service, fault)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_any  # noqa: N815  # as the standard library wants them
+
+    def carried_out(self, call: Call, body: bytes) -> tuple[int, Mapping[str, str], bytes]:
+        """The answer to a call."""
+        own = getattr(self, f"own_{call.operation}", None)
+        answer: tuple[int, Mapping[str, str], bytes] = self.ask(body) if own is None or not self.is_mine(call) else own(body)
+        return answer
 
     def operation(self, service: str, body: bytes) -> str:
         """Its name."""
