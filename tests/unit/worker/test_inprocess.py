@@ -156,6 +156,19 @@ def test_handlers_of_the_guide_work(model: WriteModel, block: int, value: object
     loaded.close()
 
 
+def test_streams_of_the_guide_work(model: WriteModel) -> None:
+    """Each handler of the guide to streams gives its pieces, also the asynchronous one."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "how-to" / "stream-a-response.md"
+    blocks = re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    found = []
+    for number, block in enumerate(blocks):
+        loaded = argosy.load(str(model(block, f"guide{number}.py") / f"guide{number}.py"))
+        found.append([getattr(piece, "data", piece) for piece in loaded.predict("one two")])
+        loaded.close()
+    assert found[:3] == [["ONE ", "TWO "], [{"token": "one"}, {"token": "two"}, "[DONE]"], ["one", "two"]]
+    assert (len(found), found[4]) == (5, ["one", "two"])
+
+
 def test_package_has_nothing_else() -> None:
     """A wrong name is an AttributeError, as of any module."""
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
