@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import socket
 import subprocess
 import threading
@@ -27,8 +28,7 @@ class OriginalServer(RunningServer):
 
     def launch(self) -> None:
         """Start it on two free ports."""
-        with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
-            self.inference, self.management = one.getsockname()[1], two.getsockname()[1]
+        self.inference, self.management = low_port(), low_port()
         settings: dict[str, object] = {
             "inference_address": f"http://127.0.0.1:{self.inference}", "management_address": f"http://127.0.0.1:{self.management}",
             "model_store": self.store.folder, "default_workers_per_model": 1, **self.settings,
@@ -69,6 +69,14 @@ class OriginalServer(RunningServer):
         """The processes that run handlers: children of children of the server."""
         helpers = psutil.Process(self.pid).children()
         return [child.pid for helper in helpers for child in helper.children()] or [helper.pid for helper in helpers]
+
+
+def low_port() -> int:
+    """A free port below 32768: the original takes no other."""
+    while True:
+        port = 15_000 + secrets.randbelow(17_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 @contextlib.contextmanager
