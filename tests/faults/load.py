@@ -120,12 +120,12 @@ class Load:
 
     They run in a thread of their own. The body of a request is `echo:TOKEN`, which the handler must answer with the token. `fresh` makes a connection
     for each request; `pause_s` is a pause between requests; with `rate` the requests come at so many a second in all, whether earlier ones are
-    answered or not.
+    answered or not; without `timed` no times are kept, so that it can go on for hours.
     """
 
     def __init__(
         self, port: int, target: str = "/predictions/m", clients: int = 8, *, verb: str = "echo", fresh: bool = False, pause_s: float = 0.0,
-        timeout_s: float = 40.0, rate: float = 0.0, padding: int = 0,
+        timeout_s: float = 40.0, rate: float = 0.0, padding: int = 0, timed: bool = True,
     ) -> None:  # fmt: skip
         self.tally = Tally()
         self._port = port
@@ -136,6 +136,7 @@ class Load:
         self._pause_s = pause_s
         self._timeout_s = timeout_s
         self._rate = rate
+        self._timed = timed
         self._padding = b":" + b"p" * padding if padding else b""
         self._name = secrets.token_hex(4)
         self._stop = threading.Event()
@@ -230,6 +231,8 @@ class Load:
         tally.statuses[answer.status] += 1
         if answer.status in (429, 503) and b"Prediction failed" not in answer.body:
             tally.refused += 1
+            if not self._timed:
+                return
             tally.refusals_s.append(wait_s)
             if answer.headers.get("retry-after", "").isdigit():
                 tally.retry_after_s.append(int(answer.headers["retry-after"]))
@@ -237,6 +240,8 @@ class Load:
             tally.failed += 1
         elif answer.body == token.encode() + self._padding:
             tally.right += 1
+            if not self._timed:
+                return
             tally.waits_s.append(wait_s)
             tally.right_at.append(time.monotonic())
         else:

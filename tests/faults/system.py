@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import threading
@@ -54,6 +55,16 @@ class OriginalServer(RunningServer):
         for model in self.models:
             wait_for(lambda: all(worker["status"] == "READY" for worker in self.describe(model)["workers"]), "its workers are ready", 60)  # noqa: B023
 
+    def __exit__(self, *_: object) -> None:
+        """Kill it: SIGTERM ends the launcher alone."""
+        with contextlib.suppress(OSError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pid in family(Path(self.env["BEGUN_FILE"])):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        self._reader.join(10)
+
     def _is_up(self) -> bool:
         with contextlib.suppress(OSError):
             return self.ping().status == 200
@@ -102,7 +113,7 @@ def system(
         finally:
             for pid in family(begun):
                 with contextlib.suppress(OSError):
-                    os.kill(pid, 9)
+                    os.kill(pid, signal.SIGKILL)
 
 
 def family(begun: Path) -> list[int]:
