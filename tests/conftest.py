@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,10 +23,16 @@ Report = Callable[[Figure], Figure]
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Report:
-    """Reports a figure: `figure(Figure("kill -9 of a worker", sent=100, right=100))`. Report first, assert afterwards: a missed goal shows too."""
+    """Reports a figure: `figure(Figure("kill -9 of a worker", sent=100, right=100))`. Report first, assert afterwards: a missed goal shows too.
+
+    ARGOSY_FIGURES names a file to which each figure is added at once, as a line of JSON.
+    """
 
     def report(found: Figure) -> Figure:
         request.node.user_properties.append((PROPERTY, asdict(found)))
+        if kept := os.environ.get("ARGOSY_FIGURES"):
+            with Path(kept).open("a") as file:
+                file.write(json.dumps(asdict(found)) + "\n")
         return found
 
     return report
