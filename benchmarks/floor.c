@@ -3,10 +3,12 @@
  *   floor hop  PORT WORKERS   one epoll loop in front of forked workers; each request crosses a socketpair to a worker and back, and up to
  *                             64 of them share a message. The same isolation as the server's, without anything else.
  *   floor drop PORT 0         the loop alone: it reads bodies of any size, drops them and answers their length.
+ *   floor send PORT 0         the loop alone: a body is a number, and the answer is so many bytes out of its memory, at most 16 MiB.
  *
  * It knows just enough HTTP for the load generator: requests with Content-Length, one at a time on a connection.
  */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
@@ -17,15 +19,17 @@
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-enum { COALESCE = 64, IN_FLIGHT = 2, CONNECTIONS = 4096, SMALL = 8192, WORKERS = 16, QUEUE = 8192 };
+enum { COALESCE = 64, IN_FLIGHT = 2, CONNECTIONS = 4096, SMALL = 8192, WORKERS = 16, QUEUE = 8192, LARGEST = 16 << 20 };
 
 struct connection {
     long missing; /* bytes of the body that are still to come */
     long total;   /* bytes of the whole body */
     int used;     /* bytes of an incomplete header kept in data, or of the body once the header is complete */
     int in_body;
+    long unsent; /* bytes of the answer that the socket did not take yet */
     char data[SMALL];
 };
 
@@ -45,6 +49,8 @@ static int worker_count;
 static int waiting[QUEUE];
 static unsigned head, tail;
 static char input[262144];
+static char memory[LARGEST];
+static int poll_fd, sends;
 
 static void fail(const char *what) {
     perror(what);
@@ -108,6 +114,37 @@ static void answer(int fd, const char *body, int length) {
     send(fd, text, size, MSG_NOSIGNAL);
 }
 
+static void wait_for(int fd, uint32_t what) {
+    struct epoll_event event = {.events = what, .data.fd = fd};
+    if (epoll_ctl(poll_fd, EPOLL_CTL_MOD, fd, &event)) fail("epoll_ctl");
+}
+
+/* The bytes in memory are all the same, so where the next ones come from does not matter. */
+static void send_rest(int fd, struct connection *c) {
+    while (c->unsent > 0) {
+        ssize_t put = send(fd, memory, c->unsent, MSG_NOSIGNAL);
+        if (put < 0 && errno == EAGAIN) return wait_for(fd, EPOLLOUT);
+        if (put <= 0) return;
+        c->unsent -= put;
+    }
+    wait_for(fd, EPOLLIN);
+}
+
+static void send_bytes(int fd, struct connection *c) {
+    c->data[c->used] = 0;
+    long size = atol(c->data);
+    if (size < 0 || size > LARGEST) fail("so much is not in memory");
+    char text[256];
+    struct iovec parts[] = {{text, 0}, {memory, size}};
+    parts[0].iov_len = snprintf(text, sizeof text,
+                                "HTTP/1.1 200 OK\r\nx-request-id: 00000000-0000\r\ncontent-type: application/octet-stream\r\ncontent-length: %ld\r\n\r\n", size);
+    ssize_t put = writev(fd, parts, 2);
+    if (put < (ssize_t)parts[0].iov_len) return;
+    c->used = 0;
+    c->unsent = size + parts[0].iov_len - put;
+    if (c->unsent) send_rest(fd, c);
+}
+
 static void collect(struct worker *worker) {
     char in[COALESCE * 6];
     uint32_t count;
@@ -157,14 +194,15 @@ static void complete(int fd, struct connection *c) {
         waiting[tail++ % QUEUE] = fd;
         return;
     }
+    if (sends) return send_bytes(fd, c);
     char text[24];
     answer(fd, text, snprintf(text, sizeof text, "%ld", c->total));
     c->used = 0;
 }
 
 static void take_body(int fd, struct connection *c, const char *data, long size) {
-    if (worker_count) {
-        if (c->used + size > SMALL) fail("the body is too long for this mode");
+    if (worker_count || sends) {
+        if (c->used + size >= SMALL) fail("the body is too long for this mode");
         memcpy(c->data + c->used, data, size);
         c->used += size;
     }
@@ -218,7 +256,7 @@ static void welcome(int poll, int listener) {
     if (fd >= CONNECTIONS) fail("too many connections");
     setsockopt(fd, SOL_TCP, TCP_NODELAY, &one, sizeof one);
     if (!connections[fd]) connections[fd] = malloc(sizeof(struct connection));
-    connections[fd]->missing = connections[fd]->used = connections[fd]->in_body = 0;
+    connections[fd]->missing = connections[fd]->used = connections[fd]->in_body = connections[fd]->unsent = 0;
     watch(poll, fd);
 }
 
@@ -238,12 +276,14 @@ static struct worker *worker_of(int fd) {
 
 int main(int argc, char **argv) {
     if (argc != 4 || atoi(argv[3]) > WORKERS) {
-        fprintf(stderr, "usage: floor hop|drop PORT WORKERS\n");
+        fprintf(stderr, "usage: floor hop|drop|send PORT WORKERS\n");
         return 2;
     }
     worker_count = strcmp(argv[1], "hop") ? 0 : atoi(argv[3]);
     for (int i = 0; i < worker_count; i++) start_worker(&workers[i]);
-    int listener = listen_on(atoi(argv[2])), poll = epoll_create1(0);
+    sends = !strcmp(argv[1], "send");
+    signal(SIGPIPE, SIG_IGN);
+    int listener = listen_on(atoi(argv[2])), poll = poll_fd = epoll_create1(0);
     watch(poll, listener);
     for (int i = 0; i < worker_count; i++) watch(poll, workers[i].fd);
     for (struct epoll_event events[256];;) {
@@ -255,6 +295,8 @@ int main(int argc, char **argv) {
                 welcome(poll, listener);
             else if (worker)
                 collect(worker);
+            else if (connections[fd]->unsent)
+                send_rest(fd, connections[fd]);
             else
                 receive(fd);
         }
