@@ -47,6 +47,10 @@ class Tree:
         """Nanoseconds on a CPU, user and system, of all threads of all live processes."""
         return sum(_cpu_ns(pid) for pid in self.pids())
 
+    def pss_mb(self) -> float:
+        """Megabytes that the tree holds: what several processes share is counted once."""
+        return sum(_pss_kb(pid) for pid in self.pids()) / 1024
+
     def stop(self) -> None:
         """Ask the server to end, then kill what is left after five seconds."""
         with contextlib.suppress(OSError):
@@ -73,7 +77,20 @@ def _cpu_ns(pid: int) -> int:
     return total
 
 
+def _pss_kb(pid: int) -> int:
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1])
+    return 0
+
+
 def machine_busy_s() -> float:
     """Seconds that all CPUs together were not idle since boot; time taken by other machines of the host does not count."""
     user, nice, system, _idle, _wait, irq, softirq = (int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:8])
     return float(user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def stolen_s() -> float:
+    """Seconds since boot that other machines of the host had the CPUs while this one wanted them."""
+    return float(Path("/proc/stat").read_text().splitlines()[0].split()[8]) / os.sysconf("SC_CLK_TCK")

@@ -1,4 +1,4 @@
-"""The same as `size`, in the form that the original server knows."""
+"""A model that gets a copy of its own of the body, as the original server gives it: MMS's promise to handlers."""
 
 from __future__ import annotations
 
