@@ -166,7 +166,7 @@ def _triton(programs: Path, setup: Setup, port: int, directory: Path) -> Launch:
     options = {"model-repository": directory / "repository", "backend-directory": directory / "backends", "http-address": "127.0.0.1",
                "http-port": port, "grpc-port": port + 1, "metrics-port": port + 2, "backend-config": f"python,shm-region-prefix-name=b{port}"}
     libraries = f"{sysconfig.get_config_var('LIBDIR')}:{site / 'nvidia_pytriton.libs'}"
-    environment = {"BENCH_WORK": setup.work, "BENCH_HANDLERS": str(HERE / "handlers"), "PYTHONPATH": str(site), "LD_LIBRARY_PATH": libraries}
+    environment = {"BENCH_WORK": setup.work, "BENCH_PATH": f"{HERE / 'handlers'}:{site}", "LD_LIBRARY_PATH": libraries}
     command = [str(triton / "bin" / "tritonserver"), *(f"--{name}={value}" for name, value in options.items())]
     return Launch(command, "/v2/models/m/infer", environment)
 

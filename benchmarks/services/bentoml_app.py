@@ -1,7 +1,5 @@
 """The workloads on BentoML; `BENCH_SETUP` holds work, workers, port, size and delay of a batch."""
 
-from __future__ import annotations
-
 import os
 import time
 from typing import Annotated, Any

@@ -1,7 +1,5 @@
 """The workloads on LitServe: `litserve_app.py WORK WORKERS PORT BATCH_SIZE BATCH_DELAY_S`."""
 
-from __future__ import annotations
-
 import sys
 import time
 from typing import Annotated, Any

@@ -7,11 +7,11 @@ import sys
 import time
 from typing import Any
 
-import numpy as np
-import triton_python_backend_utils as backend
+sys.path[:0] = os.environ["BENCH_PATH"].split(":")  # its worker does not keep PYTHONPATH
 
-sys.path.insert(0, os.environ["BENCH_HANDLERS"])  # its worker does not keep PYTHONPATH
-import forward
+import forward  # noqa: E402 - the path comes first
+import numpy as np  # noqa: E402
+import triton_python_backend_utils as backend  # noqa: E402
 
 WORK = os.environ["BENCH_WORK"]
 
