@@ -1,6 +1,4 @@
-# An image that serves PaddlePaddle models: docker build -t paddle-mms -f Dockerfile.paddle.mms .
-ARG BASE=argosy:base-cpu
-FROM ${BASE}
+FROM argosy:base-cpu-py3.11
 
-RUN pip install --user -U paddlepaddle==3.3.1 \
+RUN pip install --user -U paddlepaddle \
  && pip install --user -U numpy

@@ -23,12 +23,8 @@ BASE = "localhost/argosy:base-cpu"
 DEBIAN = "localhost/debian-base:bookworm"
 """What it starts from."""
 STORE = "/opt/ml/model"
-ARTICLE = """\
-FROM argosy:base-cpu-py3.11
-
-RUN pip install --user -U paddlepaddle \\
- && pip install --user -U numpy
-"""
+ARTICLE = Path(__file__).resolve().parents[2] / "examples" / "paddle_sentiment" / "Dockerfile.paddle.mms"
+"""What adds PaddlePaddle to the base image."""
 _FOLDER = os.environ.get("ARGOSY_IMAGES", "")
 _NUMBERS = itertools.count(1)
 _SERVING = re.compile(r"Serving predictions on http://[\d.]+:(\d+), management on http://[\d.]+:(\d+)")
@@ -72,11 +68,10 @@ def article_image() -> str:
     name = "localhost/paddle-mms:latest"
     folder = Path(_FOLDER, "paddle-mms")
     folder.mkdir(exist_ok=True)
-    (folder / "Dockerfile.paddle.mms").write_text(ARTICLE)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         # what is unchanged comes from the cache
-        podman("build", "--quiet", "--tag", "paddle-mms", "--file", folder / "Dockerfile.paddle.mms", folder)
+        podman("build", "--quiet", "--tag", "paddle-mms", "--file", ARTICLE, folder)
     return name
 
 
