@@ -94,8 +94,10 @@ class Model:
     url: str
     handler: str
     batch_size: int
-    """Most requests that one worker takes at once."""
+    """Most requests in one call of the handler."""
     workers: Sequence[Worker]
+    concurrency: int = 1
+    """Most calls of the handler that one worker has running: more than 1 only for asynchronous handlers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,12 +245,14 @@ def test_target_models_of_our_own_server(archive: Path, tmp_path: Path) -> None:
     for packed in (models / "fr" / "a.tar.gz", models / "b.tar.gz"):
         with tarfile.open(packed, "w:gz") as tar:
             tar.add(tmp_path / "sentiment", ".")
+    shutil.copy(archive, models / "as-packed.tar.gz")
     (tmp_path / "nothing.txt").write_text("no model")
     with tarfile.open(models / "broken.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "nothing.txt", "nothing.txt")
     with LocalEndpoint("many", models, multi_model=True) as running, closing(running.client()) as client:
         assert ask(client, "many", "amazing", TargetModel="fr/a.tar.gz") == b"Prediction : This is a Positive review"
         assert ask(client, "many", "dull", TargetModel="b.tar.gz") == b"Prediction : This is a Negative review"
+        assert ask(client, "many", "amazing", TargetModel="as-packed.tar.gz") == b"Prediction : This is a Positive review"
         assert ask(client, "many", "great", TargetModel="fr/a.tar.gz") == b"Prediction : This is a Positive review"
         for target, words in (("c.tar.gz", "Failed to download model data"), ("../b.tar.gz", "no target model")):
             with pytest.raises(client.exceptions.ValidationError, match=words):

@@ -161,6 +161,18 @@ def test_one_port_has_both_apis(container: EndpointContainer) -> None:
         assert container.load("one").status == 200
 
 
+def test_a_target_model_as_the_archiver_packs_it(container: EndpointContainer) -> None:
+    """A tgz has everything in a folder of the model's name: found there, loaded under the platform's name, and gone after it is unloaded."""
+    container.add("models/5f1a/model/sentiment", "sentiment")
+    with container:
+        loaded = container.load("5f1a")
+        assert (loaded.status, loaded.json) == (200, {"status": "Workers scaled"})
+        assert container.ask("GET", "/models").json["models"] == [{"modelName": "5f1a", "modelUrl": str(container.base / "models/5f1a/model")}]
+        assert container.ask("POST", "/models/5f1a/invoke", "echo:1", TEXT).body == b"1"
+        assert container.ask("DELETE", "/models/5f1a").status == 200
+        assert is_untouched(container, "5f1a")
+
+
 @pytest.mark.parametrize("token", ["next_page_token", "nextPageToken"])
 def test_lists_come_in_pages(container: EndpointContainer, token: str) -> None:
     """Each page names the next; the parameter has either spelling."""

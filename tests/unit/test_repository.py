@@ -46,9 +46,9 @@ def test_run_time_dependencies_stay_six(project: dict[str, Any]) -> None:
 
 
 def test_every_command_leads_to_a_function(project: dict[str, Any]) -> None:
-    """The four commands of the package exist."""
+    """The commands of the package exist: those of old, and the entry point of images."""
     commands = project["project"]["scripts"]
-    assert set(commands) == {"argosy", "model-archiver", "multi-model-server", "mxnet-model-server"}
+    assert set(commands) == {"argosy", "argosy-entrypoint", "model-archiver", "multi-model-server", "mxnet-model-server"}
     for target in commands.values():
         module, _, function = target.partition(":")
         code = f"import {module} as module; assert callable(module.{function})"

@@ -91,8 +91,11 @@ class Surroundings:
         models = {}
         for model in self._registry:
             workers = tuple(plugins.Worker(worker.pid, worker.state in _LOADED, self._resident_bytes) for worker in model.workers())
-            spec = model.spec
-            models[spec.name] = plugins.Model(spec.name, spec.url, spec.handler, spec.batch_size, workers)
+            spec, style = model.spec, model.style
+            concurrency = spec.concurrency if style.get("asynchronous") else 1
+            # such handlers get one request a call, whatever the size of a batch
+            batch_size = 1 if style.get("asynchronous") or style.get("streams") else spec.batch_size
+            models[spec.name] = plugins.Model(spec.name, spec.url, spec.handler, batch_size, workers, concurrency)
         return plugins.Context(self._config, models)
 
 

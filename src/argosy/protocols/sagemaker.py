@@ -26,7 +26,7 @@ class ExecutionParameters:
 
         And whole megabytes that fit `max_request_size`, 1 to 100.
         """
-        slots = sum(model.batch_size for model in context.models.values() for worker in model.workers if worker.is_running)
+        slots = sum(model.batch_size * model.concurrency for model in context.models.values() for worker in model.workers if worker.is_running)
         payload_mb = int(context.config["max_request_size"]) // _MIB
         return Response.json({
             "MaxConcurrentTransforms": int(context.config["max_concurrent_transforms"]) or max(1, slots),

@@ -63,7 +63,7 @@ class Repository:
         if not path.exists():
             raise _not_found(f"Model not found: {path}")
         if path.is_dir():
-            return Location(model_folder(path))
+            return Location(unpacked_folder(path))
         with _open_regular(path, url) as archive:
             return self._unpack(archive, url)
 
@@ -115,10 +115,21 @@ def model_folder(directory: Path) -> Path:
 
 def nested_folder(directory: Path) -> Path:
     """The one folder in which the archiver puts everything that goes into a tar.gz, or the folder itself."""
-    inside = _folders(directory)
+    inside = [folder for folder in _folders(directory) if not _is_stray(folder)]
     if len(inside) == 1 and (inside[0] / manifest.FOLDER / manifest.FILE).is_file() and inside[0].name != manifest.FOLDER:
         return inside[0]
     return model_folder(directory)
+
+
+def unpacked_folder(directory: Path) -> Path:
+    """The model in a folder into which a platform has unpacked an archive: the folder itself, or the one in it where a tar.gz has everything.
+
+    A folder with other files beside that one is a model by itself.
+    """
+    model = model_folder(directory)
+    if _is_described(model) or any(_is_of_model(path) for path in directory.iterdir()):
+        return model
+    return nested_folder(directory)
 
 
 def _folders(directory: Path) -> list[Path]:
@@ -135,13 +146,23 @@ def scan_store(store: Path, *, has_default: bool = False) -> list[str]:
     if (store / manifest.FOLDER / manifest.FILE).is_file():
         return ["."]
     try:
-        entries = [path for path in sorted(store.iterdir()) if not path.name.startswith(".") and path.name not in _NEVER]
+        entries = [path for path in sorted(store.iterdir()) if not _is_stray(path)]
     except OSError as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot read the model store {store}: {error.strerror}.") from error
     models = [path for path in entries if path.is_dir() or _is_loadable(path)]
-    if has_default and not any(map(_is_described, models)) and any(path.is_file() and not path.name.endswith(_TARS) for path in entries):
+    if has_default and not any(map(_is_described, models)) and any(map(_is_of_model, entries)):
         return ["."]
     return [path.name for path in models]
+
+
+def _is_stray(path: Path) -> bool:
+    """Whether packing or a file system left it behind."""
+    return path.name.startswith(".") or path.name in _NEVER
+
+
+def _is_of_model(path: Path) -> bool:
+    """Whether it is a file that a model may need, not an archive that lies unpacked beside itself."""
+    return path.is_file() and not _is_stray(path) and not path.name.endswith(_TARS)
 
 
 def _is_described(model: Path) -> bool:

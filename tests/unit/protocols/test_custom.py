@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import sys
@@ -213,6 +214,16 @@ def test_the_context_tells_of_settings_and_models(server: Server) -> None:
     assert (found.name, found.url, found.handler, found.batch_size) == ("okay", "okay.mar", "service:handle", 1)
     assert [(one.pid, one.is_running, one.memory_bytes) for one in found.workers] == [(7, True, 1000), (8, False, 1000), (None, False, 0)]
     assert repr(server.around) == "<Surroundings of <Registry 0 models>>"
+
+
+@pytest.mark.parametrize(("style", "batch_size", "concurrency"), [({}, 8, 1), ({"asynchronous": True}, 1, 16), ({"streams": True}, 1, 1)])
+def test_the_context_tells_what_a_worker_takes_at_once(server: Server, style: dict[str, Any], batch_size: int, concurrency: int) -> None:
+    """Asynchronous handlers and streams get one request a call, whatever the size of a batch; the former have many calls at once."""
+    model = FakeModel(dataclasses.replace(spec("m"), batch_size=8, concurrency=16))
+    model.style = style
+    server.registry.add(model)
+    found = server.around.context().models["m"]
+    assert (found.batch_size, found.concurrency) == (batch_size, concurrency)
 
 
 class Bare:

@@ -15,9 +15,10 @@ from argosy.protocols.sagemaker import ExecutionParameters, SageMakerPing
 REQUEST = Request("GET", "/", {}, {}, b"", "id")
 
 
-def model(name: str, batch_size: int, *running: bool) -> Model:
+def model(name: str, batch_size: int, *running: bool, concurrency: int = 1) -> Model:
     """A model with these workers."""
-    return Model(name, f"{name}.mar", "service:handle", batch_size, tuple(Worker(1, is_running, lambda _: 0) for is_running in running))
+    workers = tuple(Worker(1, is_running, lambda _: 0) for is_running in running)
+    return Model(name, f"{name}.mar", "service:handle", batch_size, workers, concurrency)
 
 
 def context(*models: Model, size: int = 6553500, handler: str = "", transforms: int = 0, strategy: str = "multi_record") -> Context:
@@ -32,6 +33,7 @@ def context(*models: Model, size: int = 6553500, handler: str = "", transforms: 
     ((model("a", 1, True, True, False),), 6 * 2**20, 2, 6),
     ((model("a", 4, True, True), model("b", 1, True)), 2**20 - 1, 9, 1),
     ((model("a", 1, False),), 2**30, 1, 100),
+    ((model("a", 1, True, True, False, concurrency=64), model("b", 3, True)), 6 * 2**20, 131, 6),
 ])
 def test_batch_transform_learns_what_the_server_takes(models: tuple[Model, ...], size: int, transforms: int, payload_mb: int) -> None:
     """What loaded workers take at once, and whole megabytes that fit: 0 would mean no limit, and beyond 100 SageMaker refuses the job."""

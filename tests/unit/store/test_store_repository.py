@@ -238,6 +238,23 @@ def test_a_nested_archive_that_a_platform_unpacked_is_found(repository: Reposito
     assert read_manifest(repository.locate("m").directory).resolve().model_name == "m"
 
 
+@pytest.mark.parametrize(("beside", "found"), [
+    ([], "h/model/m"), (["model.tar.gz", ".hidden", "__MACOSX/x", ".cache/x"], "h/model/m"), (["weights"], "h/model"), (["other/weights"], "h/model"),
+    (["MAR-INF/MANIFEST.json"], "h/model"), (["MANIFEST.json"], "h/model"),
+])
+def test_a_nested_archive_that_was_unpacked_into_a_folder_of_its_own(
+    repository: Repository, store: Path, model_dir: Path, beside: list[str], found: str
+) -> None:
+    """As target models of a multi-model container are: the one folder inside is the model, unless the folder is one itself or has more in it."""
+    (store / "h").mkdir()
+    (store / "h" / "model").mkdir()
+    model_dir.rename(store / "h" / "model" / "m")
+    for name in beside:
+        (store / "h" / "model" / name).parent.mkdir(exist_ok=True)
+        (store / "h" / "model" / name).write_bytes(b"{}")
+    assert repository.locate(f"{store}/h/model").directory == store / found
+
+
 @pytest.mark.parametrize(("files", "found"), [
     (["weights", "code/inference.py"], ["."]), (["model.tar.gz", "deep/weights"], ["deep"]), (["weights", "m/MAR-INF/MANIFEST.json"], ["m"]),
     (["weights", "m.mar"], ["m.mar"]), (["weights", "old/MANIFEST.json"], ["old"]), ([".hidden", "__MACOSX/x", "lost+found/y"], []),
