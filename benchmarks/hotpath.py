@@ -19,7 +19,7 @@ from typing import Any, cast
 from argosy import wire
 from argosy.config import Address
 from argosy.dataplane.batcher import Policy
-from argosy.dataplane.dispatcher import WorkerLane
+from argosy.dataplane.lane import WorkerLane
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.frontend.head import access_lines

@@ -7,14 +7,19 @@ from collections.abc import Callable
 from typing import cast
 
 from argosy import wire
+from argosy.dataplane.batcher import Policy
 from argosy.dataplane.concurrent import ConcurrentLane
-from argosy.dataplane.dispatcher import Dispatcher, WorkerLane
+from argosy.dataplane.dispatcher import Dispatcher
+from argosy.dataplane.lane import WorkerLane
+from argosy.dataplane.model import Counters
+from argosy.dataplane.queue import JobQueue
 from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError
 from argosy.messages import Buffer, Flow, Request, Response
 from argosy.supervisor.member import Member
 from argosy.supervisor.page import Page
 from argosy.supervisor.states import Event
+from argosy.testing.loop import FakeLoop
 
 
 class Client:
@@ -188,3 +193,54 @@ class FakeMember:
         """The process ends, as the supervisor tells it."""
         self.lane.withdraw()
         self.lane.lost(why)
+
+
+class World:
+    """A dispatcher on a fake loop, with its queue."""
+
+    def __init__(self, batch_size: int = 1, delay_s: float = 0.0, timeout_s: float = 60.0, max_jobs: int = 64, limit: int = 5000) -> None:
+        self.loop = FakeLoop()
+        self.counters = Counters()
+        self.queue = JobQueue(limit)
+        self.batches: list[tuple[float, str, int, bytes]] = []
+        policy = Policy(batch_size, delay_s, max_jobs)
+        self.dispatcher = Dispatcher("m", self.queue, policy, self.counters, self.loop, timeout_s, self.batches.append)
+        self.idle = 0
+        self.dispatcher.on_idle = self._idle
+
+    def _idle(self) -> None:
+        self.idle += 1
+
+    def run(self) -> None:
+        """Let the loop turn."""
+        self.loop.run()
+        assert self.loop.failures == []
+
+    @property
+    def timers(self) -> int:
+        """How many timers run."""
+        return sum(not timer.cancelled() for _, _, timer in self.loop._later)
+
+    def member(self, id: str = "w1", *, with_page: bool = True) -> FakeMember:
+        """A worker that has loaded."""
+        return FakeMember(self.dispatcher, id, with_page=with_page)
+
+    def admit(self, job: Request) -> Request:
+        """Put a job into the queue."""
+        job.admitted_at = self.loop.time()
+        assert self.queue.put(job)
+        self.counters.admitted += 1
+        self.dispatcher.wake()
+        return job
+
+    def submit(self, count: int = 1) -> list[Request]:
+        """Admit jobs and let them go to the workers."""
+        jobs = [self.admit(request(id=b"id-%d" % number)) for number in range(count)]
+        self.run()
+        return jobs
+
+    def hurry(self, member: FakeMember) -> None:
+        """Make the handler known as a quick one, so that many jobs go in a message."""
+        self.submit()
+        member.answer(member.lane.next_seq - 1, busy_us=1)
+        member.messages.clear()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from argosy import wire
-from argosy.dataplane.dispatcher import Dispatcher, WorkerLane
+from argosy.dataplane.dispatcher import Dispatcher
+from argosy.dataplane.lane import WorkerLane
 from argosy.messages import Request
 from argosy.supervisor.member import Member
 from argosy.supervisor.states import Event

@@ -8,63 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from argosy import wire
-from argosy.dataplane.batcher import Policy
-from argosy.dataplane.dispatcher import Dispatcher
-from argosy.dataplane.model import Counters
-from argosy.dataplane.queue import JobQueue
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import JobState, Part, Request, Response
 from argosy.supervisor.states import Event
-from argosy.testing.loop import FakeLoop
-from fakes.dataplane import Client, FakeMember, FakeSlot, client_of, request
+from fakes.dataplane import Client, FakeMember, FakeSlot, World, client_of, request
 
 BUSY = ArgosyError(ErrorCode.DRAINING, "going away")
-
-
-class World:
-    """A dispatcher on a fake loop, with its queue."""
-
-    def __init__(self, batch_size: int = 1, delay_s: float = 0.0, timeout_s: float = 60.0, max_jobs: int = 64, limit: int = 5000) -> None:
-        self.loop = FakeLoop()
-        self.counters = Counters()
-        self.queue = JobQueue(limit)
-        self.batches: list[tuple[float, str, int, bytes]] = []
-        policy = Policy(batch_size, delay_s, max_jobs)
-        self.dispatcher = Dispatcher("m", self.queue, policy, self.counters, self.loop, timeout_s, self.batches.append)
-        self.idle = 0
-        self.dispatcher.on_idle = self._idle
-
-    def _idle(self) -> None:
-        self.idle += 1
-
-    def run(self) -> None:
-        self.loop.run()
-        assert self.loop.failures == []
-
-    @property
-    def timers(self) -> int:
-        return sum(not timer.cancelled() for _, _, timer in self.loop._later)
-
-    def member(self, id: str = "w1", *, with_page: bool = True) -> FakeMember:
-        return FakeMember(self.dispatcher, id, with_page=with_page)
-
-    def admit(self, job: Request) -> Request:
-        job.admitted_at = self.loop.time()
-        assert self.queue.put(job)
-        self.counters.admitted += 1
-        self.dispatcher.wake()
-        return job
-
-    def submit(self, count: int = 1) -> list[Request]:
-        jobs = [self.admit(request(id=b"id-%d" % number)) for number in range(count)]
-        self.run()
-        return jobs
-
-    def hurry(self, member: FakeMember) -> None:
-        """Make the handler known as a quick one, so that many jobs go in a message."""
-        self.submit()
-        member.answer(member.lane.next_seq - 1, busy_us=1)
-        member.messages.clear()
 
 
 def test_a_job_goes_to_a_free_worker_and_its_answer_to_its_client() -> None:
@@ -465,58 +414,6 @@ def test_memory_comes_back_when_a_worker_dies() -> None:
     assert [slot.released for slot in slots] == [1, 1, 1, 1]
 
 
-def test_a_closed_lane_gets_nothing_and_may_still_answer() -> None:
-    """A worker that drains finishes what it has."""
-    world = World()
-    member = world.member()
-    (job,) = world.submit()
-    member.lane.withdraw()
-    (late,) = world.submit()
-    member.answer(1)
-    assert client_of(job).body == b"1"
-    assert (late.state, repr(member.lane)) == (JobState.WAITING, "<WorkerLane w1 0 jobs in 0 messages closed>")
-
-
-# -- time ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_worker_that_does_not_answer_is_hung() -> None:
-    """The limit counts from its last answer or from when it got work, and nothing is reported before."""
-    world = World(timeout_s=60.0)
-    member = world.member()
-    world.submit()
-    world.loop.advance(50.0)
-    member.answer(1)
-    world.submit()
-    world.loop.advance(50.0)
-    assert all(event is not Event.HUNG for event, _ in member.events)
-    world.loop.advance(10.0)
-    assert member.events[-1] == (Event.HUNG, "it did not answer within 60 s (response timeout)")
-    member.die()
-    assert world.timers == 0
-
-
-def test_no_time_limit() -> None:
-    """With a limit of 0 a worker may take for ever, and no timer runs."""
-    world = World(timeout_s=0.0)
-    member = world.member()
-    world.submit()
-    assert world.timers == 0
-    world.loop.advance(1e6)
-    assert member.events == [(Event.SENT, "")]
-    member.die()
-
-
-def test_an_idle_worker_is_not_watched() -> None:
-    """The timer that is still there when the work is done does nothing, and the death of the worker takes it away."""
-    world = World(timeout_s=60.0)
-    member = world.member()
-    world.submit()
-    member.answer(1)
-    world.loop.advance(200.0)
-    assert (member.events[-1], world.timers) == ((Event.DONE, ""), 0)
-
-
 def test_nobody_to_tell() -> None:
     """Without a listener for idleness all ends work the same."""
     world = World()
@@ -528,41 +425,6 @@ def test_nobody_to_tell() -> None:
     member.begin(2)
     member.die()
     assert world.counters.answered + world.counters.failed == 2
-
-
-def test_finished_answers_do_not_wait_for_a_slow_job_of_their_message() -> None:
-    """A worker that is silent for ten milliseconds is looked after; what it sends later again is dropped."""
-    world = World()
-    member = world.member()
-    world.hurry(member)
-    first, second, slow = world.submit(3)
-    member.begin(4)
-    member.leave_unsent(wire.answer_record(2, 200, b"a") + wire.answer_record(3, 200, b"b"))
-    world.loop.advance(0.005)
-    assert client_of(first).outcomes == []
-    world.loop.advance(0.006)
-    assert (client_of(first).body, client_of(second).body, client_of(slow).outcomes) == (b"a", b"b", [])
-    assert world.dispatcher.running == 1
-    member.answer(2, 3, 4)
-    assert client_of(slow).body == b"4"
-    assert len(client_of(first).outcomes) == 1
-    assert (world.dispatcher.running, world.counters.answered, member.has) == (0, 4, [])
-
-
-def test_an_early_answer_is_not_delivered_again_when_the_worker_dies() -> None:
-    """What was fetched from the outbox is settled; the rest fails with the worker."""
-    world = World()
-    member = world.member()
-    world.hurry(member)
-    first, slow = world.submit(2)
-    member.begin(3)
-    member.leave_unsent(wire.answer_record(2, 200, b"a"))
-    world.loop.advance(0.02)
-    assert client_of(first).body == b"a"
-    member.lane.withdraw()
-    member.lane.lost("was killed")
-    assert client_of(slow).error.message == "Worker died."
-    assert len(client_of(first).outcomes) == 1
 
 
 def test_a_worker_killed_for_lack_of_memory() -> None:
@@ -577,45 +439,6 @@ def test_a_worker_killed_for_lack_of_memory() -> None:
     assert client_of(first).error.code is ErrorCode.OUT_OF_MEMORY
     assert client_of(second).outcomes == []
     assert len(world.queue) == 1
-
-
-def test_a_single_job_is_not_looked_after_early() -> None:
-    """With one job there is nothing to fetch: only the response timeout counts."""
-    world = World(timeout_s=0.0)
-    world.member()
-    world.submit()
-    assert world.timers == 0
-
-
-def test_finished_answers_do_not_wait_for_a_slow_job() -> None:
-    """While a worker is silent in the middle of a message, what it has finished is delivered, once, and what it sends later is no surprise."""
-    world = World()
-    member = world.member()
-    world.hurry(member)
-    first, second, third = world.submit(3)
-    member.begin(3)
-    member.leave_unsent(wire.answer_record(2, 200, b"early"))
-    for _ in range(3):
-        world.loop.advance(1.0)
-    assert client_of(first).body == b"early"
-    member.answer(2, 3, 4)
-    assert [client_of(job).body for job in (first, second, third)] == [b"early", b"3", b"4"]
-    assert (member.events[-1], world.dispatcher.running, world.counters.answered) == ((Event.DONE, ""), 0, 4)
-
-
-def test_sending_more_when_the_look_after_a_worker_is_overdue() -> None:
-    """A loop that was held up for longer than a worker may be silent goes on as if it had not been."""
-    world = World(timeout_s=60.0)
-    member = world.member()
-    world.submit(1)
-    lane = member.lane
-    lane.jobs |= {seq: world.admit(request()) for seq in (8, 9)}
-    world.loop.now += 1.0
-    lane.sent(world.loop.now)
-    lane.sent(world.loop.now)
-    world.loop.run()
-    assert world.loop.failures == []
-    assert lane.messages == 3
 
 
 def test_a_job_that_cannot_be_written_fails_alone() -> None:
