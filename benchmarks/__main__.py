@@ -16,7 +16,7 @@ from benchmarks.measure import BenchError
 from benchmarks.peers import PEERS, install, installed
 from benchmarks.rounds import Length, Result, compare
 from benchmarks.run import measure_targets
-from benchmarks.systems import COMPILER, System, own_systems
+from benchmarks.systems import COMPILER, System, own_systems, variant
 from benchmarks.tables import results_table, targets_table
 from benchmarks.workloads import ALL
 
@@ -39,9 +39,9 @@ def main() -> int:
             return 2
         print(f"interpreter of Argosy and of bare: Python {platform.python_version()} in {sys.base_prefix}, {' '.join(platform.python_build())}")
         with tempfile.TemporaryDirectory(prefix="argosy-bench-") as directory:
-            systems = _chosen([*own_systems(Path(directory)), *installed()], _names(options.systems))
+            systems = [*_chosen([*own_systems(Path(directory)), *installed()], _names(options.systems)), *map(variant, options.variant)]
             return _targets(options, systems) if options.targets else _compare(options, systems)
-    except BenchError as error:
+    except (BenchError, ValueError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
 
@@ -56,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     known = ", ".join(["floor", "bare", "argosy", "original", *PEERS])
     parser.add_argument("--systems", default="", help=f"comma-separated choice of {known} (default: all that are here)")
     parser.add_argument("--workloads", default=",".join(USUAL), help=f"comma-separated choice of {', '.join(ALL)}, or all (default: %(default)s)")
+    parser.add_argument("--variant", action="append", default=[], metavar="NAME:KEY=VALUE,…",
+                        help="also Argosy set otherwise; capital keys are environment variables, others settings; may be repeated")
+    parser.add_argument("--only", default="", metavar="TEXT", help="of the chosen workloads, those whose name contains this")
     parser.add_argument("--install-peers", default="", metavar="NAMES", help=f"only install some of original, {', '.join(PEERS)} into build/peers")
     parser.add_argument("--instructions", action="store_true", help="only count the instructions of the request path, beside what is recorded")
     parser.add_argument("--record", action="store_true", help="count the instructions of the request path and record them")
@@ -106,7 +109,8 @@ def _compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
         raise BenchError(f"no such workload: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     problems: list[str] = []
     results: list[Result] = []
-    for measured in compare(systems, [workload for name in names for workload in ALL[name]], _length(options), problems.append):
+    workloads = [workload for name in names for workload in ALL[name] if options.only in workload.key]
+    for measured in compare(systems, workloads, _length(options), problems.append):
         print(results_table(measured), flush=True)
         results += measured
     for problem in problems:

@@ -59,7 +59,11 @@ class Running:
         self.setup = setup
         self.directory = directory
         self.port = _free_ports()
-        self.launch: Launch = system.launch(setup, self.port, directory)
+        try:
+            self.launch: Launch = system.launch(setup, self.port, directory)
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = (getattr(error, "stderr", None) or b"").decode(errors="replace")
+            raise BenchError(f"{system.name} cannot be prepared for {setup.work}: {error} {said[-500:]}".rstrip()) from error
         self.started = time.monotonic()
         self.tree = Tree(self.launch.command, directory, self.launch.environment)
 
@@ -173,14 +177,13 @@ def read_report(output: str) -> dict[str, float]:
 def running(system: System, workload: Workload) -> Iterator[Running]:
     """Start a system for a workload, wait until it serves, check its answers; stop it at the end."""
     directory = Path(tempfile.mkdtemp(prefix="argosy-bench-"))
-    instance = Running(system, workload.setup, directory)
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        instance = Running(system, workload.setup, directory)
+        stack.callback(instance.tree.stop)
         instance.wait_until_ready(workload)
         instance.check(workload)
         yield instance
-    finally:
-        instance.tree.stop()
-        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _load_generator_s() -> float:

@@ -204,12 +204,25 @@ def certificate(directory: Path) -> Path:
     return pem
 
 
+ARGOSY = Path(sys.executable).with_name("multi-model-server")
+
+
+def variant(text: str) -> ModelServer:
+    """Argosy set otherwise: `NAME:KEY=VALUE,…`; capital keys are environment variables, others settings. Raises `ValueError` for anything else."""
+    name, colon, rest = text.partition(":")
+    pairs = [pair.partition("=") for pair in rest.split(",")]
+    if not name or not colon or not all(key and equals for key, equals, _ in pairs):
+        raise ValueError(f"not NAME:KEY=VALUE,KEY=VALUE: {text!r}")
+    environment = {key: value for key, _, value in pairs if key.isupper()}
+    settings = "\n".join(f"{key}={value}" for key, _, value in pairs if not key.isupper())
+    return ModelServer(name, ARGOSY, own_forms=True, environment=environment, settings=settings)
+
+
 def own_systems(directory: Path) -> list[System]:
     """What is always measured as far as it is here. The floor is compiled into `directory`."""
     systems: list[System] = [Floor(directory), BarePython()]
-    server = Path(sys.executable).with_name("multi-model-server")
-    if server.exists():
-        systems.append(ModelServer("argosy", server, own_forms=True))
+    if ARGOSY.exists():
+        systems.append(ModelServer("argosy", ARGOSY, own_forms=True))
     original = Path(os.environ.get("ARGOSY_ORIGINAL_MMS") or PEERS / "original" / "bin").absolute() / "multi-model-server"
     if original.exists():
         systems.append(ModelServer("original", original, own_forms=False))

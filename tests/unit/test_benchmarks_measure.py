@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -95,6 +96,22 @@ def test_a_system_that_does_not_serve_is_left_out(systems: dict[str, System]) ->
     assert [result.system for result in results] == ["floor"]
     assert "ends does not serve" in problems[0]
     assert "no licence" in problems[0]
+
+
+class CannotBePrepared(Ends):
+    """A system whose files cannot be made."""
+
+    def launch(self, setup: object, port: int, directory: Path) -> object:
+        subprocess.run([sys.executable, "-c", "raise SystemExit('no such model')"], check=True, capture_output=True)
+        raise AssertionError
+
+
+def test_a_system_that_cannot_be_prepared_is_left_out(systems: dict[str, System]) -> None:
+    """What the command said that failed is told; nothing is measured."""
+    problems: list[str] = []
+    assert list(compare([CannotBePrepared(systems["bare"])], [NOOP.at(1)], Length(1, 1, 0), problems.append)) == []  # type: ignore[list-item]  # a fake
+    assert "ends cannot be prepared for noop" in problems[0]
+    assert "no such model" in problems[0]
 
 
 @pytest.fixture

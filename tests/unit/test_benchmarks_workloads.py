@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from benchmarks.clients import content_length, idle_connections, request, summary
 from benchmarks.measure import BenchError
 from benchmarks.peers import PEERS, OpenInference, install
-from benchmarks.systems import PlainSpeech, write_model
+from benchmarks.systems import PlainSpeech, variant, write_model
 from benchmarks.workloads import ALL, LATE, MLP, NOOP, OUT_1MB, VIEW_1MB, Setup, Workload
 
 ECHO, SENTIMENT, IRIS, SLEEPER = (ALL[name][0] for name in ("json", "sentiment", "iris", "sleeper"))
@@ -106,6 +106,22 @@ def test_models_are_written_for_those_who_know_only_the_old_forms(tmp_path: Path
         assert (tmp_path / str(own) / f"{handler.partition(':')[0]}.py").is_file()
     write_model(tmp_path / "sentiment", Setup("sentiment"), True)
     assert (tmp_path / "sentiment" / "weights.json").is_file()
+
+
+def test_variants_are_argosy_set_otherwise(tmp_path: Path) -> None:
+    """Capital keys reach the environment, others the configuration."""
+    found = variant("small:MALLOC_ARENA_MAX=1,arena_threshold_bytes=1000,access_log=false")
+    launch = found.launch(Setup("noop"), 12340, tmp_path)
+    assert found.name == "small"
+    assert launch.environment["MALLOC_ARENA_MAX"] == "1"
+    assert {"arena_threshold_bytes=1000", "access_log=false"} <= set((tmp_path / "config.properties").read_text().splitlines())
+
+
+@pytest.mark.parametrize("text", ["", "name", ":A=1", "name:", "name:A", "name:=1"])
+def test_variants_need_a_name_and_values(text: str) -> None:
+    """Anything else is refused with what was written."""
+    with pytest.raises(ValueError, match="not NAME:KEY=VALUE"):
+        variant(text)
 
 
 @pytest.mark.parametrize("name", PEERS)
