@@ -72,7 +72,7 @@ def _names(text: str) -> list[str]:
 
 def _length(options: argparse.Namespace) -> Length:
     if options.quick:
-        return Length(1, 2, 1)
+        return Length(1, 2, 0)
     seconds = options.seconds or (3 if options.targets else 4)
     return Length(seconds, options.repetitions, options.repetitions)
 
