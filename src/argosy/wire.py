@@ -91,6 +91,8 @@ _MARKS = re.compile(b"\x1e([^\x1e\x1f]*)\x1f")
 
 _CAPACITY = 256 * 1024
 _SMALL = 64 * 1024
+_AHEAD = 16 * 1024 * 1024
+"""Room that is made for a frame because of what its header says. Beyond this, room only doubles what has come: a header alone costs no more."""
 
 
 class WireError(Exception):
@@ -298,7 +300,8 @@ class FrameReader:
     """Cuts a byte stream into frames.
 
     Fill `space()` from the socket, tell `filled(n)`, then take frames with `next()` until it is None. The data of a frame is a view of the
-    reader's own buffer: use or copy it before the next call of `space()`. A frame longer than `limit` bytes raises `WireError`.
+    reader's own buffer: use or copy it before the next call of `space()`. A frame longer than `limit` bytes raises `WireError`. The memory that
+    a reader takes is bounded by twice what has come and 16 MiB, whatever length a header claims.
     """
 
     def __init__(self, limit: int = MAX_FRAME) -> None:
@@ -320,7 +323,8 @@ class FrameReader:
                 self._buffer = bytearray(_CAPACITY)
                 self._view = memoryview(self._buffer)
         elif waiting >= HEADER.size:
-            self._make_room(HEADER.size + HEADER.unpack_from(self._buffer, self._low)[-1])
+            wanted = HEADER.size + HEADER.unpack_from(self._buffer, self._low)[-1]
+            self._make_room(min(wanted, max(_AHEAD, 1 << waiting.bit_length())))
         else:
             self._make_room(HEADER.size)
         return self._view[self._high :]

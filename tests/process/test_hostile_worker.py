@@ -177,3 +177,24 @@ def test_a_flood_of_other_frames(server: RunningServer) -> None:
     assert (reply.status, reply.json["message"]) == (500, "Worker died.")
     wait_for(lambda: len(set(server.workers("hostile"))) == WORKERS and set(server.workers("hostile")) != pids, "a new worker")
     assert os.path.exists(f"/proc/{server.pid}")
+
+
+def test_frames_that_never_come(tmp_path: Path) -> None:
+    """Where answers may have any size, a header that announces 4 GiB costs the server a few MiB: it makes room for what comes."""
+    header = wire.frame_header(wire.HEAD, wire.MAX_FRAME, count=1)
+    with serving(tmp_path, "other", settings={"default_response_timeout_seconds": 2, "max_response_size": 0}) as running:
+        running.store.add("hostile", HOSTILE)
+        assert running.register("hostile", initial_workers=4).status == 200
+        before = peak_mb(running.pid)
+        with running.clients(5) as send:
+            attacks = [send("hostile", order(header + bytes(1000), then="hang")) for _ in range(4)]
+            assert send("other", "echo:mine").result().text == "mine"
+            assert [reply.result().status for reply in attacks] == [500] * 4
+        assert peak_mb(running.pid) - before < 200
+        assert running.stop() == 0
+
+
+def peak_mb(pid: int) -> float:
+    """The most memory that the process ever had, in MB."""
+    line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1000

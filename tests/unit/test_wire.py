@@ -188,6 +188,21 @@ def test_frame_over_the_limit_is_refused_before_it_comes() -> None:
         feed(wire.FrameReader(limit=10), wire.frame_header(wire.HEAD, 11), 100)
 
 
+@pytest.mark.parametrize("came", [0, 1, 20_000_000])
+def test_a_header_alone_takes_little_memory(came: int) -> None:
+    """Room grows with what comes, not with what is announced."""
+    reader = wire.FrameReader()
+    assert feed(reader, wire.frame_header(wire.HEAD, wire.MAX_FRAME) + bytes(came), 1 << 18) == []
+    assert 0 < len(reader.space()) <= max(came, 1 << 24) + (1 << 20)
+
+
+def test_a_frame_that_outgrows_its_room_comes_whole() -> None:
+    """Its bytes and those of the next one are in their places, however often room was made."""
+    body = bytes(range(251)) * 200_000
+    data = wire.frame(wire.HEAD, b"before") + wire.frame(wire.HEAD, body, id=1) + wire.frame(wire.HEAD, b"behind", id=2)
+    assert [found for *_, found in feed(wire.FrameReader(), data, 1 << 20)] == [b"before", body, b"behind"]
+
+
 @pytest.mark.parametrize("position", [0, 1, 2, 3])
 def test_what_is_no_frame_is_refused(position: int) -> None:
     """Magic, version and kind are looked at."""
