@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from argosy.cli.options import fail, with_settings
+from argosy.cli.options import fail, log_habits, with_settings
 from argosy.config import Loaded, container_defaults, declarations, load_config, read_host
 from argosy.config.reference import show
 
@@ -27,7 +28,8 @@ def show_command(origin: bool, output: str, config_file: str | None, settings: M
     """Print every setting as `argosy serve` would see it here."""
     with fail():
         container = None if settings.keys() & {"load_models", "model_store"} else container_defaults(os.environ)
-        loaded = load_config(settings, os.environ, Path.cwd(), config_file=config_file, host=read_host(), defaults=container)
+        habits = log_habits(is_container=container is not None)
+        loaded = load_config(settings, os.environ, Path.cwd(), config_file=config_file, host=read_host(), defaults=container, habits=habits)
     if output == "json":
         click.echo(json.dumps({name: _entry(value, where, origin) for name, value, where in rows(loaded)}, indent=2))
     else:
@@ -54,10 +56,12 @@ def rows(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
 @config_command.command("check")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 def check_command(file: str) -> None:
-    """Check FILE as a server would read it; exit status 1 if a server would not start."""
+    """Check FILE, and the tokens, keys and certificates that it names, as a server would read them; exit status 1 if a server would not start."""
     with fail():
         environ = {name: value for name, value in os.environ.items() if name != "MMS_CONFIG_FILE"}
         loaded = load_config({}, environ, Path.cwd(), config_file=file)
+        # imported only when it is wanted, as for `argosy serve`
+        importlib.import_module("argosy.server.check").check_files(loaded.config)
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}")
     for note in loaded.notes:

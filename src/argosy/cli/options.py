@@ -23,6 +23,11 @@ def fail() -> Iterator[None]:
         raise SystemExit(1) from None
 
 
+def log_habits(*, is_container: bool) -> dict[str, str]:
+    """What `argosy serve` does with logs unless somebody says otherwise: no files, and on a terminal events only."""
+    return {"log_location": "none", "metrics_location": "none", **({} if is_container else {"log_console": "events"})}
+
+
 def with_settings(function: Callable[..., None]) -> Callable[..., None]:
     """Add `--config FILE` and `--set NAME=VALUE`, given to the command as `config_file` and `settings`."""
     function = click.option(

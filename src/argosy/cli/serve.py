@@ -13,7 +13,7 @@ import click
 
 from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
 from argosy.cli.ephemeral import ephemeral_store
-from argosy.cli.options import fail, with_settings
+from argosy.cli.options import fail, log_habits, with_settings
 from argosy.config import Config, Loaded, container_defaults, load_config, parse_target, read_host
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.repository import scan_store
@@ -73,8 +73,8 @@ def serve(
     if [name.upper() for name in names] == ["ALL"]:
         names, flags = [], {**flags, "load_models": "ALL"}
     container = None if names or "load_models" in flags or "model_store" in flags else container_defaults(environ)
-    given = _quiet(flags, environ, is_container=container is not None)
-    loaded = load_config(given, environ, cwd, config_file=config_file, host=read_host(), defaults=container)
+    habits = log_habits(is_container=container is not None)
+    loaded = load_config(flags, environ, cwd, config_file=config_file, host=read_host(), defaults=container, habits=habits)
     for line in (*loaded.warnings, *loaded.notes[1:]):
         click.echo(f"note: {line}", err=True)
     config = loaded.config
@@ -99,16 +99,6 @@ def _check_models(config: Config) -> None:
     if config.loads_all and store is not None and not scan_store(store, has_default=config.default_service_handler is not None):
         message = f"there is no model in {store}: put a folder with MAR-INF/MANIFEST.json, an archive, or files for default_service_handler there"
         raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, message)
-
-
-def _quiet(flags: Mapping[str, str], environ: Mapping[str, str], *, is_container: bool) -> dict[str, str]:
-    """A terminal gets events only, and the folder no log files, unless somebody asks for them. All of a container's lines are for its platform."""
-    quiet = {} if is_container else {"log_console": "events"}
-    if "LOG_LOCATION" not in environ and "ARGOSY_LOG_LOCATION" not in environ:
-        quiet["log_location"] = "none"
-    if "METRICS_LOCATION" not in environ and "ARGOSY_METRICS_LOCATION" not in environ:
-        quiet["metrics_location"] = "none"
-    return {**quiet, **flags}
 
 
 def _show(status: ServerStatus, loaded: Loaded) -> None:

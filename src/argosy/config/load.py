@@ -19,6 +19,7 @@ from argosy.errors import ArgosyError, ErrorCode
 
 SAGEMAKER = "sagemaker"
 CONTAINER = "SageMaker container"
+COMMAND = "default of the command"
 _BATCH = "execution-parameters"
 _EXPLICIT = ("command line", "environment MMS_")
 _SUBSTITUTION = re.compile(r"\$\$(\w+)\$\$")
@@ -70,13 +71,16 @@ def load_config(
     config_file: str | None = None,
     host: Host | None = None,
     defaults: Mapping[str, str] | None = None,
+    habits: Mapping[str, str] | None = None,
 ) -> Loaded:
     """Read the configuration. `flags` are texts by setting, from the command line; `config_file` is that of `--mms-config`.
 
-    Later sources win: `defaults` of a container, file, variables that always count, command line, `MMS_*` when `enable_envvars_config` is on. With
-    a `host`, limits that are left open are taken from it. Raises `ArgosyError` INVALID_CONFIG with the first problem as message, all in `detail`.
+    Later sources win: `habits` of the command, `defaults` of a container, file, variables that always count, command line, `MMS_*` when
+    `enable_envvars_config` is on. With a `host`, limits that are left open are taken from it. Raises `ArgosyError` INVALID_CONFIG with the first
+    problem as message, all in `detail`.
     """
-    reading = _Reading({name: Given(text, CONTAINER) for name, text in (defaults or {}).items()})
+    reading = _Reading({name: Given(text, COMMAND) for name, text in (habits or {}).items()})
+    reading.given.update({name: Given(text, CONTAINER) for name, text in (defaults or {}).items()})
     file = find_file(environ, cwd, config_file, reading.warnings)
     if file is not None:
         _read_file(file, environ, reading)
@@ -119,7 +123,7 @@ def _read_file(file: Path, environ: Mapping[str, str], reading: _Reading) -> Non
     for entry in entries:
         origin = f"{file}:{entry.line}"
         text = _substitute(entry, origin, environ, reading)
-        if entry.key in reading.given and reading.given[entry.key].origin != CONTAINER:
+        if entry.key in reading.given and reading.given[entry.key].origin not in (CONTAINER, COMMAND):
             reading.warnings.append(f"{entry.key} is given twice; {origin} counts")
         if entry.key in known:
             reading.given[entry.key] = Given(text, origin)

@@ -79,6 +79,26 @@ def test_config_check_of_a_good_file(runner: CliRunner) -> None:
     assert lines[-1] == "my.properties: 2 settings, no error"
 
 
+def test_config_check_reads_the_files_that_are_named(runner: CliRunner) -> None:
+    """A tokens file that a server could not read is a problem of the configuration."""
+    Path("my.properties").write_text("tokens_file=tokens\n")
+    result = run(runner, "config", "check", "my.properties")
+    assert (result.exit_code, "tokens_file" in result.output, "cannot be read" in result.output) == (1, True, True)
+    Path("tokens").write_text("no token at all\n")
+    assert run(runner, "config", "check", "my.properties").exit_code == 1
+    Path("tokens").write_text(run(runner, "token", "alice").stdout)
+    assert run(runner, "config", "check", "my.properties").exit_code == 0
+
+
+def test_config_show_knows_what_the_command_does_with_logs(runner: CliRunner) -> None:
+    """It shows what `argosy serve` would do here; a file wins."""
+    Path("config.properties").write_text("metrics_location=m\n")
+    lines = run(runner, "config", "show", "--origin").stdout.splitlines()
+    assert "log_location=  # default of the command" in lines
+    assert "log_console=events  # default of the command" in lines
+    assert any(line.startswith(f"metrics_location={Path.cwd() / 'm'}  # ") for line in lines)
+
+
 def test_config_show(runner: CliRunner) -> None:
     """Values as they are written in a file, their origin, no secret, nothing without effect."""
     Path("config.properties").write_text("job_queue_size=7\nkeystore_pass=hush\nvmargs=x\njob_queue=1\n")

@@ -82,6 +82,26 @@ def test_models_of_the_configuration(tmp_path: Path) -> None:
     assert (server.config.log_location, server.config.metrics_location) == (tmp_path / "l", tmp_path / "m")
 
 
+def test_what_a_file_says_of_logs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It wins over what the command does by itself; nobody is told that a setting is given twice."""
+    (tmp_path / "config.properties").write_text("log_location=l\nmetrics_location=m\nlog_console=none\nload_models=none\n")
+    server = FakeServer()
+    serve([], {}, {}, tmp_path, config_file=None, server=lambda: server)
+    assert server.config is not None
+    found = (server.config.log_location, server.config.metrics_location, server.config.log_console)
+    assert found == (tmp_path / "l", tmp_path / "m", "none")
+    assert "given twice" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("environ", [{"ARGOSY_LOG_CONSOLE": "all", "ARGOSY_LOG_LOCATION": "l"}, {"ARGOSY_LOG_CONSOLE": "all", "LOG_LOCATION": "l"}])
+def test_what_the_environment_says_of_logs(tmp_path: Path, environ: dict[str, str]) -> None:
+    """It wins as well."""
+    server = FakeServer()
+    serve([], {"load_models": "none"}, environ, tmp_path, config_file=None, server=lambda: server)
+    assert server.config is not None
+    assert (server.config.log_location, server.config.metrics_location, server.config.log_console) == (tmp_path / "l", None, "all")
+
+
 def test_the_banner_is_at_most_ten_lines() -> None:
     """With many models, some of which did not load."""
     models = [FakeModel(f"m{number}", 1, error="boom" if number == 0 else "") for number in range(20)]
