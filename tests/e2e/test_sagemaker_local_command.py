@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -261,6 +262,80 @@ def test_target_models_of_our_own_server(archive: Path, tmp_path: Path) -> None:
             ask(client, "many", "x")
         with pytest.raises(client.exceptions.ModelError):
             ask(client, "many", "x", TargetModel="broken.tar.gz")
+
+
+STREAMING = '''
+import pathlib, time
+
+def predict(text: str):
+    """A generator: each piece leaves as it is made."""
+    yield "early "
+    while text != "fail" and not pathlib.Path(text).exists():
+        time.sleep(0.01)
+    if text == "fail":
+        raise ValueError("no more")
+    yield from ("and ", "late")
+'''
+CONCURRENT = '''
+import asyncio
+
+waiting = []
+
+async def predict(text: str):
+    """Nobody is answered before three are there: one worker takes many at once."""
+    waiting.append(text)
+    while len(waiting) < 3:
+        await asyncio.sleep(0.01)
+    for word in text.split():
+        yield word + " "
+'''
+
+
+@contextmanager
+def served(tmp_path: Path, code: str) -> Iterator[Any]:
+    """A client of one endpoint `s`, which our server serves in one worker by a handler with this code."""
+    folder = tmp_path / "streaming"
+    folder.mkdir()
+    (folder / "handler.py").write_text(code)
+    with LocalEndpoint("s", folder, env={"SAGEMAKER_MODEL_SERVER_WORKERS": "1"}) as running, closing(running.client()) as client:
+        yield client
+
+
+def parts(client: Any, body: str) -> Iterator[bytes]:
+    """The parts of a streamed answer, as they come."""
+    found = client.invoke_endpoint_with_response_stream(EndpointName="s", Body=body, ContentType="text/plain")
+    with closing(found["Body"]) as events:
+        for event in events:
+            yield event["PayloadPart"]["Bytes"]
+
+
+def test_a_stream_of_our_own_server(tmp_path: Path) -> None:
+    """What the handler yields comes as parts, the first while the handler still waits; without streaming the same answer comes whole."""
+    gate = tmp_path / "gate"
+    with served(tmp_path, STREAMING) as client:
+        coming = parts(client, str(gate))
+        assert next(coming) == b"early "
+        gate.touch()
+        assert b"".join(coming) == b"and late"
+        assert ask(client, "s", str(gate)) == b"early and late"
+
+
+def test_a_stream_of_our_own_server_that_fails(tmp_path: Path) -> None:
+    """The client has what came before, and then an exception; the next stream is whole."""
+    stream_error = importlib.import_module("botocore.exceptions").EventStreamError
+    with served(tmp_path, STREAMING) as client:
+        coming = parts(client, "fail")
+        assert next(coming) == b"early "
+        with pytest.raises(stream_error, match="ModelStreamError"):
+            next(coming)
+        assert b"".join(parts(client, str(tmp_path))) == b"early and late"
+
+
+def test_a_worker_streams_to_many_at_once(tmp_path: Path) -> None:
+    """An asynchronous handler of one worker; each client gets its own words."""
+    texts = ["a fine film", "a dull film", "no film"]
+    with served(tmp_path, CONCURRENT) as client, ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(lambda text: b"".join(parts(client, text)).decode().strip(), texts)) == texts
 
 
 def test_target_models_take_turns_in_little_memory(tmp_path: Path) -> None:
