@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -116,9 +117,13 @@ def test_a_system_that_cannot_be_prepared_is_left_out(systems: dict[str, System]
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Iterator[Tree]:
-    """A process with a child of its own."""
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'print(1, flush=True); input()'], stdin=subprocess.PIPE)"
+    """A process with a child that has said that it runs."""
+    said = tmp_path / "said"
+    os.mkfifo(said)
+    child = f"open({str(said)!r}, 'w').write('here'); input()"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {child!r}], stdin=subprocess.PIPE).wait()"
     found = Tree([sys.executable, "-c", code], tmp_path, {})
+    assert said.read_text() == "here"
     yield found
     found.stop()
     assert found.pids() <= {found.root.pid}
@@ -126,6 +131,7 @@ def tree(tmp_path: Path) -> Iterator[Tree]:
 
 def test_tree_knows_what_it_holds_and_used(tree: Tree) -> None:
     """Memory and time of all its processes; nothing of it is left behind."""
+    assert len(tree.pids()) == 2
     assert tree.pss_mb() > 0
     assert tree.cpu_ns() > 0
 
