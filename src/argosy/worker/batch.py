@@ -34,6 +34,7 @@ class Batches:
         self, entry: Entry, context: Context, inputs: Inputs, link: Link, max_response_size: int, error_detail: str, running: Running
     ) -> None:
         self._entry = entry
+        self._text_is_utf8 = type(entry).encode is Entry.encode
         self._context = context
         self._inputs = inputs
         self._link = link
@@ -59,7 +60,7 @@ class Batches:
     def run(self, jobs: Sequence[wire.Job]) -> None:
         """Answer these jobs. Raises only what ends the worker."""
         if len(jobs) == 1:
-            self._run_one(jobs[0])
+            self.run_one(jobs[0])
             return
         # before anything is decoded: a body that kills the process must not be given to the next one
         self._link.start(jobs[0].seq, jobs[-1].seq + 1)
@@ -78,7 +79,7 @@ class Batches:
         if ready:
             self._run_ready(ready, data)
 
-    def _run_one(self, job: wire.Job) -> None:
+    def run_one(self, job: wire.Job) -> None:
         """The same as `run` for a single job, which is what nearly every message of a quick model consists of."""
         link, context = self._link, self._context
         seq = job.seq
@@ -120,7 +121,10 @@ class Batches:
             return None
         item = results[0]
         try:
-            body = item if type(item) is bytes else self._entry.encode(item, request) if type(item) is str else None
+            if type(item) is str:
+                body = item.encode("utf-8") if self._text_is_utf8 else self._entry.encode(item, request)
+            else:
+                body = item if type(item) is bytes else None
             if type(body) is bytes and request.is_plain() and not 0 < self.limit < len(body):
                 return body
         except Exception:  # noqa: BLE001  the closer look says what is wrong

@@ -186,6 +186,8 @@ class Worker:
                 link.fail(job.seq, ErrorCode.CANCELLED, CANCELLED)
             elif job.timeout_ms and (time.perf_counter() - arrived) * 1000 > job.timeout_ms:
                 link.fail(job.seq, ErrorCode.DEADLINE_EXCEEDED, EXPIRED)
+            elif size == 1:
+                batches.run_one(job)
             else:
                 batch.append(job)
                 if len(batch) == size:
