@@ -121,10 +121,11 @@ class Batches:
             return None
         item = results[0]
         try:
-            if type(item) is str:
+            body: Optional[wire.Buffer] = None
+            if type(item) is bytes:
+                body = item
+            elif type(item) is str:
                 body = item.encode("utf-8") if self._text_is_utf8 else self._entry.encode(item, request)
-            else:
-                body = item if type(item) is bytes else None
             if type(body) is bytes and request.is_plain() and not 0 < self.limit < len(body):
                 return body
         except Exception:  # noqa: BLE001  the closer look says what is wrong
