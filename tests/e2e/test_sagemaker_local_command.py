@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import importlib
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -23,7 +25,7 @@ import pytest
 
 from argosy.errors import ArgosyError
 from argosy.sagemaker.local import ContainerSettings, EndpointSettings, LocalEndpoint, RuntimeSettings, VariantSettings, Watch, read_file
-from argosy.testing.server import wait_for
+from argosy.testing.server import is_alive, wait_for
 from fakes import sagemaker_container
 from fakes.sagemaker_container import do
 
@@ -209,6 +211,67 @@ def test_a_stop_in_the_middle_of_the_start_leaves_nothing(tmp_path: Path) -> Non
     assert list(local.temporary.iterdir()) == []
 
 
+STUBBORN = """
+import runpy, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+@contextmanager
+def one_container(tmp_path: Path, *command_line: str) -> Iterator[Command]:
+    """An endpoint `e` of one container, a process that is started like this."""
+    endpoint = {"name": "e", "command": [sys.executable, *command_line, sagemaker_container.__file__, "{port}"]}
+    (tmp_path / "e.json").write_text(json.dumps({"endpoints": [endpoint], "allow_unsigned": True}))
+    with command(tmp_path, "--config", tmp_path / "e.json") as local:
+        yield local
+
+
+def test_a_second_interrupt_hurries_the_stop(tmp_path: Path) -> None:
+    """Neither the request that hangs nor the container that does not want to end is waited for, each of which has longer than this test waits."""
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    with one_container(tmp_path, str(tmp_path / "stubborn.py")) as local:
+        address = local.url.removeprefix("http://")
+        (container,) = psutil.Process(local.process.pid).children()
+        with closing(http.client.HTTPConnection(address, timeout=60)) as client:
+            client.request("POST", "/endpoints/e/invocations-response-stream", do(chunks=["early"], stall=True))
+            assert client.getresponse().read1()
+            local.process.send_signal(signal.SIGINT)
+            wait_for(lambda: not _accepts(address), "the stop to begin")
+            local.process.send_signal(signal.SIGINT)
+            assert local.process.wait(9) == 0, local.text
+        assert not container.is_running()
+    assert list(local.temporary.iterdir()) == []
+
+
+def _accepts(address: str) -> bool:
+    """Whether somebody listens there."""
+    host, _, port = address.partition(":")
+    try:
+        with socket.create_connection((host, int(port)), timeout=10):
+            return True
+    except OSError:
+        return False
+
+
+def test_what_a_killed_command_left_is_ended_by_the_next(tmp_path: Path) -> None:
+    """A killed command leaves its container and its folder; the next one ends them and says so."""
+    with one_container(tmp_path) as killed:
+        assert killed.url
+        (orphan,) = psutil.Process(killed.process.pid).children()
+        killed.process.kill()
+        killed.process.wait()
+        assert orphan.is_running()
+    environ = {**os.environ, "TMPDIR": str(killed.temporary)}
+    code = "import sys; from argosy.sagemaker.local import LocalEndpoint\nwith LocalEndpoint('next', sys.argv[1]): pass"
+    (tmp_path / "handler.py").write_text("def predict(text: str):\n    return text\n")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert f"had left behind: process {orphan.pid}" in done.stderr, done.stderr
+    assert not is_alive(orphan.pid)
+    assert list(killed.temporary.iterdir()) == []
+
+
 # -- our own server behind the API ---------------------------------------------------------------------------------------
 
 
@@ -387,7 +450,6 @@ def test_the_guide_is_right(tmp_path: Path) -> None:
 
 def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
     """Before any container is started."""
-    socket = importlib.import_module("socket")
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()

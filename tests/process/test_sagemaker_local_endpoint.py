@@ -87,7 +87,7 @@ def test_a_child_with_a_stop_command_is_ended_by_it_and_removed(tmp_path: Path) 
     ready, removed = tmp_path / "ready", tmp_path / "removed"
     path = repr(str(ready))
     wait = script("import os, time", f"open({path}, 'w').close()", f"while os.path.exists({path}): time.sleep(0.01)", "print('bye')")
-    recipe = Recipe(wait.command, wait.env, None, ("rm", str(ready)), ("touch", str(removed)))
+    recipe = Recipe(wait.command, wait.env, None, ("rm", str(ready)), remove=("touch", str(removed)))
 
     async def end(child: Child, said: bytearray) -> None:
         await until(ready.exists, "the child")
@@ -115,7 +115,7 @@ def serving(port: int) -> Recipe:
 
 def container(tmp_path: Path, make: Callable[[int], Recipe], startup_s: float = 30.0) -> Container:
     """One that is not started yet."""
-    return Container("e/v/0", make, startup_s, WATCH, Output(tmp_path / "log"))
+    return Container("e/v/0", make, startup_s, WATCH, Output(tmp_path / "log"), lambda pid, remove: None)
 
 
 def test_a_container_lives(tmp_path: Path) -> None:

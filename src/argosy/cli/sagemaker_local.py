@@ -96,9 +96,15 @@ async def _serve(settings: RuntimeSettings) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     loop = asyncio.get_running_loop()
     asked_to_stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked_to_stop.set)
     runtime = Runtime(settings)
+
+    def stop() -> None:
+        if asked_to_stop.is_set():
+            runtime.hurry()
+        asked_to_stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
     starting = loop.create_task(runtime.start())
     stopping = loop.create_task(asked_to_stop.wait())
     try:
@@ -124,7 +130,7 @@ def _banner(runtime: Runtime) -> Iterator[str]:
     yield f"  {'logs':<11} {runtime.logs}"
     yield f"  {'clients':<11} export {ADDRESS}={runtime.url}"
     yield from (f"  {label:<11} {text}" for label, text in _samples(settings.endpoints[0], runtime.url, settings.region))
-    yield f"  {'stop':<11} Ctrl-C"
+    yield f"  {'stop':<11} Ctrl-C; a second one does not wait for what is being answered"
 
 
 def _samples(endpoint: EndpointSettings, url: str, region: str) -> Iterator[tuple[str, str]]:

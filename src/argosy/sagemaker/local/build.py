@@ -12,6 +12,7 @@ from argosy.sagemaker.local.container import Container
 from argosy.sagemaker.local.endpoint import Endpoint
 from argosy.sagemaker.local.engine import TARGETS_FOLDER, Engine, Place, Recipe, process_recipe
 from argosy.sagemaker.local.failures import Source
+from argosy.sagemaker.local.leftovers import Ledger
 from argosy.sagemaker.local.models import ModelSource
 from argosy.sagemaker.local.output import Output
 from argosy.sagemaker.local.pool import Instance, Member, Pool
@@ -29,8 +30,8 @@ class Workshop:
     source: ModelSource
     engine: Callable[[], Engine]
     """Looked for when an image is to be run. Raises `ArgosyError` when there is none."""
-    work: Path
-    """A folder for models and processes, which goes with the runtime."""
+    ledger: Ledger
+    """A folder for models and processes, which goes with the runtime, and the list of what was started."""
     logs: Path
     token: str
     """Part of container names, so that those of two runtimes differ."""
@@ -42,7 +43,7 @@ class Workshop:
         return Endpoint(settings, pools, self.settings.limits, time.time)
 
     async def _pool(self, endpoint: str, variant: VariantSettings) -> Pool:
-        folder = self.work / endpoint / variant.name
+        folder = self.ledger.folder / "work" / endpoint / variant.name
         folder.mkdir(parents=True)
         models = [await self._model(folder, hostname, one) for hostname, one in zip(variant.hostnames, variant.containers, strict=True)]
         return Pool(variant, [self._instance(endpoint, variant, index, folder, models) for index in range(variant.instances)])
@@ -77,7 +78,7 @@ class Workshop:
         show = self.show
         shown = None if show is None else lambda line: show(f"[{label}] {line}")
         watch = self.settings.watch
-        container = Container(label, self._recipes(label, settings, own, model), variant.startup_timeout_s, watch, Output(log, shown))
+        container = Container(label, self._recipes(label, settings, own, model), variant.startup_timeout_s, watch, Output(log, shown), self.ledger.note)
         if not settings.multi_model:
             return Member(hostname, container, source)
         assert model is not None

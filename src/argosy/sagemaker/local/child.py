@@ -27,6 +27,7 @@ class Child:
         self._told = told
         self._loop = asyncio.get_running_loop()
         self.exited = asyncio.Event()
+        self._hurrying: asyncio.Task[None] | None = None
         try:
             # a session of its own: Ctrl-C on the terminal is for us, who end it in order
             self._process = subprocess.Popen(
@@ -43,6 +44,11 @@ class Child:
 
     def __repr__(self) -> str:
         return f"<Child {self._process.pid} {'ended' if self.exited.is_set() else 'running'}>"
+
+    @property
+    def pid(self) -> int:
+        """Of the process, which is also the number of its group."""
+        return self._process.pid
 
     @property
     def status(self) -> int | None:
@@ -84,8 +90,19 @@ class Child:
             if not self.exited.is_set():
                 self._process.kill()
             await self.exited.wait()
+            if self._hurrying is not None:
+                await self._hurrying
             if self._recipe.remove:
                 await _run(self._recipe.remove, _ENGINE_S)
+
+    def hurry(self) -> None:
+        """Let `end`, which waits for it to end gently, wait no longer."""
+        if self.exited.is_set() or self._hurrying is not None:
+            return
+        if self._recipe.kill:
+            self._hurrying = self._loop.create_task(_run(self._recipe.kill, _ENGINE_S))
+        else:
+            self._process.kill()
 
     async def _ask_to_end(self, stop_s: float) -> None:
         with contextlib.suppress(TimeoutError):

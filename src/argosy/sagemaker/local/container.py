@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import enum
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.sagemaker.local.child import Child
@@ -31,9 +31,11 @@ class Health(enum.Enum):
 
 
 class Container:
-    """One container of an instance. `make` gives the recipe for a start on a port."""
+    """One container of an instance. `make` gives the recipe for a start on a port; `note` is told of each start: pid, command that removes it."""
 
-    def __init__(self, label: str, make: Callable[[int], Recipe], startup_s: float, watch: Watch, output: Output) -> None:
+    def __init__(
+        self, label: str, make: Callable[[int], Recipe], startup_s: float, watch: Watch, output: Output, note: Callable[[int, Sequence[str]], None],
+    ) -> None:
         self.label = label
         self.output = output
         self.health = Health.STARTING
@@ -43,6 +45,8 @@ class Container:
         self._make = make
         self._startup_s = startup_s
         self._watch = watch
+        self._note = note
+        self._has_to_hurry = False
         self._child: Child | None = None
         self._keeper: asyncio.Task[None] | None = None
 
@@ -70,10 +74,18 @@ class Container:
         await self._end()
         self.output.close()
 
+    def hurry(self) -> None:
+        """Kill it when it is to be stopped, also if that takes place already."""
+        self._has_to_hurry = True
+        if self._child is not None and self.health is Health.STOPPED:
+            self._child.hurry()
+
     async def _end(self) -> None:
-        child, self._child = self._child, None
-        if child is not None:
-            await child.end(self._watch.stop_s)
+        if self._child is not None:
+            if self._has_to_hurry:
+                self._child.hurry()
+            await self._child.end(self._watch.stop_s)
+            self._child = None
 
     async def _launch(self) -> None:
         """Start it and wait until it is healthy, on another port if somebody was faster to take the first one. Raises `ArgosyError` LOAD_FAILED."""
@@ -90,7 +102,9 @@ class Container:
         self.port = port
         self.generation += 1
         self.output.forget_tail()
-        child = self._child = Child(self._make(self.port), self.output.write)
+        recipe = self._make(self.port)
+        child = self._child = Child(recipe, self.output.write)
+        self._note(child.pid, recipe.remove)
         try:
             async with asyncio.timeout(self._startup_s):
                 while not child.exited.is_set() and not await self._ping():

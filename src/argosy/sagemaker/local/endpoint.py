@@ -57,6 +57,13 @@ class Endpoint:
         """Stop all containers."""
         await asyncio.gather(*(pool.stop() for pool in self.pools.values()))
 
+    def hurry(self) -> None:
+        """Kill the containers that are being stopped."""
+        for pool in self.pools.values():
+            for instance in pool.instances:
+                for member in instance.members:
+                    member.container.hurry()
+
     def named(self, asked: Asked) -> Pool | None:
         """The component or variant that an invocation names; None when any variant will do. Raises `InvocationFailure` 400."""
         component = asked["inference-component"]

@@ -33,6 +33,8 @@ class Recipe:
     cwd: Path | None
     stop: tuple[str, ...] = ()
     """A command that ends the container gently. Empty: SIGTERM for the process."""
+    kill: tuple[str, ...] = ()
+    """A command that ends the container at once. Empty: SIGKILL for the process."""
     remove: tuple[str, ...] = ()
     """A command after which nothing is left of the container."""
 
@@ -119,7 +121,8 @@ class Engine:
             run += ["--volume", f"{place.folder}:{TARGETS_FOLDER if settings.multi_model else MODEL_FOLDER}:ro"]
         run += [settings.image, *(settings.command or ("serve",))]
         stop = (*self.command, "stop", "--time", str(max(1, round(stop_s))), place.name)
-        return Recipe(tuple(run), dict(os.environ), None, stop, (*self.command, "rm", "--force", place.name))
+        kill, remove = (*self.command, "kill", place.name), (*self.command, "rm", "--force", place.name)
+        return Recipe(tuple(run), dict(os.environ), None, stop, kill, remove)
 
 
 def find_engine(asked: str, network: str) -> Engine:

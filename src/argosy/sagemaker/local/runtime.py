@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import secrets
-import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -15,11 +15,15 @@ from argosy.sagemaker.local.build import Workshop
 from argosy.sagemaker.local.endpoint import Endpoint
 from argosy.sagemaker.local.engine import find_engine
 from argosy.sagemaker.local.http import HttpServer
+from argosy.sagemaker.local.leftovers import Ledger, clear
 from argosy.sagemaker.local.models import ModelSource
 from argosy.sagemaker.local.pool import together
 from argosy.sagemaker.local.queue import AsyncQueue
 from argosy.sagemaker.local.settings import RuntimeSettings, invalid
 from argosy.sagemaker.local.storage import LateStorage
+
+_log = logging.getLogger("argosy.sagemaker")
+_LEFTOVERS_S = 10.0
 
 
 class Runtime:
@@ -32,7 +36,7 @@ class Runtime:
         self.is_up = False
         """Whether `start` has come to its end."""
         self._storage = LateStorage(settings.storage, settings.region)
-        self._work = Path()
+        self._ledger: Ledger | None = None
         self._endpoints: dict[str, Endpoint] = {}
         self._queues: dict[str, AsyncQueue] = {}
         api = Api(self._endpoints, self._queues, settings.limits, account=settings.account, allow_unsigned=settings.allow_unsigned)
@@ -54,18 +58,21 @@ class Runtime:
         """
         # nobody is served before everything is there, but a port that is taken is told before minutes were spent
         await self._listen()
-        self._work = Path(tempfile.mkdtemp(prefix="argosy-sagemaker-"))
-        self.logs = _folder(self.settings.logs, self._work / "logs")
+        parent = Path(tempfile.gettempdir())
+        if found := await asyncio.to_thread(clear, parent, _LEFTOVERS_S):
+            _log.warning("ended what a runtime that was killed had left behind: %s", ", ".join(found))
+        ledger = self._ledger = Ledger(parent)
+        self.logs = _folder(self.settings.logs, ledger.folder / "logs")
         show = _to_terminal if self.settings.show_logs else None
         engine = self.settings.engine
         workshop = Workshop(
-            self.settings, ModelSource(self._storage), lambda: find_engine(engine, self.settings.network), self._work / "work", self.logs,
+            self.settings, ModelSource(self._storage), lambda: find_engine(engine, self.settings.network), ledger, self.logs,
             secrets.token_hex(4), show)  # fmt: skip
         built = [await workshop.endpoint(settings) for settings in self.settings.endpoints]
         self._endpoints.update({endpoint.settings.name: endpoint for endpoint in built})
         await together(endpoint.start() for endpoint in built)
         for endpoint in built:
-            self._start_queue(endpoint)
+            self._start_queue(endpoint, ledger.folder)
         self.is_up = True
 
     async def _listen(self) -> None:
@@ -75,10 +82,10 @@ class Runtime:
             address = f"{self.settings.host}:{self.settings.port}"
             raise invalid(f"cannot listen on {address}: {error.strerror or error}. Choose another port, 0 for a free one") from None
 
-    def _start_queue(self, endpoint: Endpoint) -> None:
+    def _start_queue(self, endpoint: Endpoint, work: Path) -> None:
         settings = endpoint.settings.queue
         if settings is not None:
-            queue = self._queues[endpoint.settings.name] = AsyncQueue(endpoint, settings, self._storage, self.settings.limits, self._work)
+            queue = self._queues[endpoint.settings.name] = AsyncQueue(endpoint, settings, self._storage, self.settings.limits, work)
             queue.start()
 
     async def stop(self, drain_s: float = 10.0) -> None:
@@ -88,8 +95,14 @@ class Runtime:
             await asyncio.gather(*(queue.stop() for queue in self._queues.values()))
         finally:
             await asyncio.gather(*(endpoint.stop() for endpoint in self._endpoints.values()))
-            if self._work != Path():
-                await asyncio.to_thread(shutil.rmtree, self._work, ignore_errors=True)
+            if self._ledger is not None:
+                await asyncio.to_thread(self._ledger.close)
+
+    def hurry(self) -> None:
+        """Make a stop short: what is being answered is cut off and containers are killed."""
+        self._server.abort()
+        for endpoint in self._endpoints.values():
+            endpoint.hurry()
 
 
 def _folder(asked: str, usual: Path) -> Path:
