@@ -78,7 +78,8 @@ class Workshop:
         show = self.show
         shown = None if show is None else lambda line: show(f"[{label}] {line}")
         watch = self.settings.watch
-        container = Container(label, self._recipes(label, settings, own, model), variant.startup_timeout_s, watch, Output(log, shown), self.ledger.note)
+        recipes = self._recipes(label, settings, own, model)
+        container = Container(label, recipes, variant.startup_timeout_s, watch, Output(log, shown), self.ledger.note)
         if not settings.multi_model:
             return Member(hostname, container, source)
         assert model is not None
