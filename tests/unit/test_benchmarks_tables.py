@@ -206,6 +206,7 @@ def test_page_is_replaced_between_its_markers_only(tmp_path: Path) -> None:
     assert first.startswith("above\n")
     assert first.endswith("below\n")
     assert "old" not in first
+    assert "](performance.svg)" in first
     assert "Not measured: triton does not serve: x\n" in first
     assert "argosy" in file.with_suffix(".svg").read_text()
 
