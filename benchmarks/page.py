@@ -27,7 +27,8 @@ def section(figures: Figures, command: str, machine: str) -> str:
     parts = [f"Measured by `{command}` on {machine}; the load generator runs on the same cores.", targets_markdown(figures)]
     parts += [idle_line(idle) + "." for idle in figures.idle]
     parts += [f"Not measured: {problem.splitlines()[0][:200]}" for problem in figures.problems]
-    parts += [f"![CPU of a no-op request of each system]({PAGE.with_suffix('.svg').name})", "All that was measured in this run:", results_markdown(figures.results)]
+    parts += [f"![CPU of a no-op request of each system]({PAGE.with_suffix('.svg').name})"]
+    parts += ["All that was measured in this run:", results_markdown(figures.results)]
     return "\n\n".join(parts)
 
 
