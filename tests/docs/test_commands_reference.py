@@ -45,6 +45,13 @@ def test_every_option_of_serve_is_explained() -> None:
     assert [option for option in options("serve") if f"| `{option}` |" not in text] == []
 
 
+def test_every_option_of_kubernetes_is_explained() -> None:
+    """Each has a row."""
+    text = section("argosy k8s")
+    assert "--image" in options("k8s")
+    assert [option for option in options("k8s") if f"| `{option}` |" not in text] == []
+
+
 def test_every_option_of_the_images_is_explained() -> None:
     """Each option of each command is in the section of the group."""
     text = section("argosy docker")

@@ -13,6 +13,7 @@ _COMMANDS = {
     "serve": ("argosy.cli.serve", "serve_command", "Serve models in the foreground."),
     "archive": ("argosy.cli.archive", "archive_command", "Pack a model and its handler."),
     "docker": ("argosy.cli.docker_command", "docker_group", "Build container images."),
+    "k8s": ("argosy.cli.k8s_command", "k8s_command", "Write manifests for Kubernetes and KServe."),
     "config": ("argosy.cli.config_command", "config_command", "Show and check settings."),
     "sagemaker": ("argosy.cli.sagemaker", "sagemaker_group", "Amazon SageMaker: deploy, invoke, watch, delete."),
     "token": ("argosy.cli.token_command", "token_command", "Make a bearer token."),
