@@ -175,6 +175,8 @@ def check(application: Application) -> Application:
         raise refuse(f"--env {own} would contradict the rest of the manifest; for this there is {_OWN[own]}")
     if application.source is not None and (twice := {"MMS_MODEL_STORE", "MMS_LOAD_MODELS"} & application.environment.keys()):
         raise refuse(f"--env {min(twice)} contradicts --model, which says where models are: leave one of them out")
+    if "health" in application.environment.get("ARGOSY_TOKEN_SCOPES", ""):
+        raise refuse("--env ARGOSY_TOKEN_SCOPES with health would ask the probes for a token, and they have none: leave health out")
     scaling, access = application.scaling, application.access
     if not 1 <= scaling.low <= scaling.high:
         raise refuse(f"--scale {scaling.low}:{scaling.high} cannot be: write MIN:MAX with 1 <= MIN <= MAX")

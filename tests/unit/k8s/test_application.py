@@ -63,6 +63,12 @@ def test_variables_that_the_manifest_sets(name: str, advice: str) -> None:
     assert advice in refused(replace(PLAIN, environment={"OTHER": "1", name: "1"}))
 
 
+def test_probes_have_no_token() -> None:
+    """Health that needs one would make every pod fail."""
+    assert "leave health out" in refused(replace(PLAIN, environment={"ARGOSY_TOKEN_SCOPES": "inference,health"}))
+    assert check(replace(PLAIN, environment={"ARGOSY_TOKEN_SCOPES": "inference"}))
+
+
 def test_two_places_of_models() -> None:
     """Only the image's own may be named by a variable."""
     wishes = {"MMS_LOAD_MODELS": "a"}

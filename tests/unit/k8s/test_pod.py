@@ -29,7 +29,8 @@ def test_nothing_may_be_more_than_it_needs() -> None:
     """Not root, nothing to write but /tmp, no privileges, no unusual system calls."""
     security: Any = pod.pod_security()
     assert (security["runAsNonRoot"], security["runAsUser"], security["seccompProfile"]) == (True, 1000, {"type": "RuntimeDefault"})
-    for one in (server(PLAIN), pod.fetching(DOWNLOAD)):
+    containers: tuple[Any, ...] = (server(PLAIN), pod.fetching(DOWNLOAD))
+    for one in containers:
         assert one["securityContext"] == {
             "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
         assert one["resources"]["limits"].keys() >= {"cpu", "memory"}
