@@ -93,16 +93,16 @@ def low_port() -> int:
 @contextlib.contextmanager
 def system(
     folder: Path, *models: str, workers: int = 2, settings: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None,
-    prefix: Sequence[str] = (),
+    prefix: Sequence[str] = (), code: str = WICKED,
 ) -> Iterator[RunningServer]:  # fmt: skip
-    """A server with these models, each with the wicked handler. Afterwards no process may be left that has its environment."""
+    """A server with these models, each with the wicked handler or the one given. Afterwards no process may be left that has its environment."""
     begun = folder / "begun"
     begun.touch()
     kind = OriginalServer if IS_ORIGINAL else RunningServer
     options = {"default_workers_per_model": workers, **(settings or {})}
     server = kind(folder, options, models, {"BEGUN_FILE": str(begun), **(env or {})}, prefix)
     for model in models:
-        server.store.add(model, WICKED)
+        server.store.add(model, code)
     try:
         with server:
             yield server
