@@ -31,7 +31,6 @@ NAME = "sentiment"
 EXPECTED = "b'Prediction : This is a Positive review'"
 SAMPLE = "This is an amazing movie."
 START_S = 300
-STEPS = 6
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,15 @@ class Places:
 class Progress:
     """Tells what happens now, what is typed for it, and how long everything took."""
 
-    def __init__(self) -> None:
+    def __init__(self, total: int) -> None:
+        self._total = total
         self._began = time.monotonic()
         self._number = 0
 
     def step(self, title: str, why: str) -> None:
         """A step begins."""
         self._number += 1
-        print(f"\n== {self._number} of {STEPS}, {self.seconds} s: {title}\n   {why}", flush=True)
+        print(f"\n== {self._number} of {self._total}, {self.seconds} s: {title}\n   {why}", flush=True)
 
     @property
     def seconds(self) -> int:
@@ -169,7 +169,7 @@ def check_before(chosen: argparse.Namespace) -> str:
 
 def travel(chosen: argparse.Namespace, places: Places) -> None:
     """All steps. Raises `JourneyError`."""
-    kind, progress = check_before(chosen), Progress()
+    kind, progress = check_before(chosen), Progress(6 if chosen.deploy else 5)
     progress.step("train and pack the model", "reviews -> network -> model-store/paddle_sentiment.tar.gz")
     do([str(HERE / "prepare"), "--size", chosen.size], os.environ)
     progress.step("build the container image", f"the server, and PaddlePaddle on top of it; by {kind}")
