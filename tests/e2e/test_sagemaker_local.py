@@ -179,6 +179,13 @@ def test_serverless_bodies_are_smaller(client: Any) -> None:
     assert "4194304" in refusal(client, EndpointName="small", Body=b"x" * 4_194_305)["Error"]["Message"]
 
 
+def test_a_failure_that_breaks_off_keeps_its_status(client: Any) -> None:
+    """The status is the news, and what had come of the text is kept; of a long text the beginning."""
+    found = refusal(client, Body=do(status=500, body="half", breaks=True))
+    assert (found["OriginalStatusCode"], found["OriginalMessage"]) == (500, "half")
+    assert len(refusal(client, Body=do(status=500, body="x", times=200_000))["OriginalMessage"]) == 2048
+
+
 def test_an_answer_that_breaks_off_is_a_model_error(client: Any) -> None:
     """And not half an answer."""
     assert "closed" in refusal(client, Body=do(body="half", breaks=True))["OriginalMessage"]

@@ -157,6 +157,36 @@ def test_an_invocation_that_takes_too_long_fails(storage: Path) -> None:
             assert word in json.loads(place(storage, found["FailureLocation"]).read_bytes())["Message"]
 
 
+def test_what_is_too_large_fails(storage: Path) -> None:
+    """An input is told by its size before it is fetched, an answer when it has become too long; nothing of either is kept."""
+    (storage / "bucket").mkdir(parents=True, exist_ok=True)
+    (storage / "bucket" / "large").write_bytes(b"x" * 1001)
+    with LocalEndpoint(settings(storage=str(storage), limits=Limits(async_bytes=1000))) as running, connected(running) as client:
+        for arguments, words in (
+            ({"InputLocation": "s3://bucket/large"}, "has 1001 bytes; at most 1000"), ({"Body": do(body="x", times=1001)}, "1000"),
+            ({"Body": do(chunks=["x" * 600, "x" * 600])}, "1000"),
+        ):  # fmt: skip
+            found = client.invoke_endpoint_async(EndpointName="later", **arguments)
+            failure = place(storage, found["FailureLocation"])
+            wait_for(failure.exists, "the failure")
+            assert words in failure.read_text()
+            assert not place(storage, found["OutputLocation"]).exists()
+        found = client.invoke_endpoint_async(EndpointName="later", Body=do(body="x", times=1000))
+        wait_for(lambda: place(storage, found["OutputLocation"]).exists(), "the answer")
+
+
+def test_storage_that_takes_nothing_stops_nobody(storage: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When not even the failure can be written the log has it, and the next request is served."""
+    (storage / "broken").parent.mkdir(parents=True, exist_ok=True)
+    (storage / "broken").write_text("a file where a bucket should be")
+    places = AsyncSettings("s3://broken/answers", "s3://broken/failures", max_concurrent=1)
+    with LocalEndpoint(settings(places, storage=str(storage))) as running, connected(running) as client:
+        for _ in range(2):
+            found = client.invoke_endpoint_async(EndpointName="later", Body=do(body="x"))
+            lost = f"the failure of asynchronous invocation {found['InferenceId']} could not be written"
+            wait_for(lambda lost=lost: lost in caplog.text, "the log")  # type: ignore[misc]  # mypy infers no defaults
+
+
 def test_only_so_many_run_at_once_and_none_is_lost_at_the_end(storage: Path) -> None:
     """Two hang, the third waits; when the endpoint stops, each of them gets its failure object."""
     with LocalEndpoint(settings(storage=str(storage))) as running, connected(running) as client:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -98,6 +99,45 @@ def test_a_child_with_a_stop_command_is_ended_by_it_and_removed(tmp_path: Path) 
     assert removed.exists()
 
 
+STUBBORN = ("import signal", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "print('ready')", "while True: signal.pause()")
+
+
+def test_a_child_that_is_being_ended_can_be_hurried() -> None:
+    """It is killed while it still has minutes; who hurries it again, or after its end, changes nothing."""
+
+    async def end(child: Child, said: bytearray) -> None:
+        await until(lambda: bool(said), "the child")
+        ending = asyncio.create_task(child.end(600.0))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            child.hurry()
+        await ending
+        assert child.status == -signal.SIGKILL
+        child.hurry()
+        assert repr(child) == f"<Child {child.pid} ended>"
+
+    told(script(*STUBBORN), end)
+
+
+def test_a_container_that_is_being_ended_can_be_hurried(tmp_path: Path) -> None:
+    """By its engine's command, once; the removal comes after it."""
+    ready, order = tmp_path / "ready", tmp_path / "order"
+    path = repr(str(ready))
+    wait = script("import os, time", f"open({path}, 'w').close()", f"while os.path.exists({path}): time.sleep(0.01)")
+    kill, remove = (("sh", "-c", f"echo {word} >> {order}; rm -f {ready}") for word in ("kill", "remove"))
+
+    async def end(child: Child, said: bytearray) -> None:
+        await until(ready.exists, "the child")
+        ending = asyncio.create_task(child.end(600.0))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            child.hurry()
+        await ending
+
+    told(Recipe(wait.command, wait.env, None, ("true",), kill, remove), end)
+    assert order.read_text().split() == ["kill", "remove"]
+
+
 def test_a_command_that_does_not_exist_is_told() -> None:
     """As a failure to load."""
     with pytest.raises(ArgosyError, match="no-such-command cannot be started: No such file") as caught:
@@ -137,6 +177,29 @@ def test_a_container_lives(tmp_path: Path) -> None:
 
     asyncio.run(run())
     assert psutil.Process().children() == []
+
+
+def test_a_container_that_is_hurried_before_its_stop_is_killed_then(tmp_path: Path) -> None:
+    """Until it is stopped it goes on serving."""
+
+    async def run() -> None:
+        patient = dataclasses.replace(WATCH, stop_s=600.0)
+        command = script(*STUBBORN[:2], "import runpy", f"runpy.run_path({sagemaker_container.__file__!r}, run_name='__main__')").command
+        output = Output(tmp_path / "log")
+        one = Container("e", lambda port: Recipe((*command, str(port)), dict(os.environ), None), 30.0, patient, output, noted)
+        await one.start()
+        one.hurry()
+        assert await (await ask(one.port, Question("POST", "/invocations", (), do(body="x")))).read(10) == b"x"
+        await one.stop()
+
+    pids: list[int] = []
+
+    def noted(pid: int, remove: Sequence[str]) -> None:
+        pids.append(pid)
+
+    asyncio.run(run())
+    assert len(pids) == 1
+    assert not is_alive(pids[0])
 
 
 def test_a_container_that_never_answers_is_given_up(tmp_path: Path) -> None:

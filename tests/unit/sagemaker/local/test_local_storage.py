@@ -58,6 +58,23 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.DOWNLOAD_FAILED
 
 
+def test_s3_that_cannot_be_reached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each operation says which object it was about; nothing is written."""
+    variables = {"AWS_ENDPOINT_URL_S3": "http://127.0.0.1:9", "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_MAX_ATTEMPTS": "1"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    storage, address = LateStorage("", "us-east-1"), ObjectAddress("b", "k")
+    (tmp_path / "in").write_text("x")
+    calls = (
+        lambda: storage.size(address), lambda: storage.fetch(address, tmp_path / "out"), lambda: storage.put(address, tmp_path / "in", ""),
+    )  # fmt: skip
+    for call in calls:
+        with pytest.raises(ArgosyError, match="s3://b/k") as caught:
+            call()
+        assert caught.value.code is ErrorCode.DOWNLOAD_FAILED
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
 def test_storage_that_is_configured_late(tmp_path: Path) -> None:
     """It is the folder when one was named."""
     (tmp_path / "in").write_text("x")
