@@ -37,6 +37,11 @@ def spec(folder: Path, **changes: Any) -> ModelSpec:
     return replace(made, **changes)
 
 
+def environment(spec: ModelSpec) -> dict[str, str]:
+    """What a worker sees: the handler notes in a file `begun` beside it what it has begun."""
+    return {**os.environ, "PYTHONPATH": str(spec.directory), "BEGUN_FILE": str(spec.directory / "begun")}
+
+
 def tell(given: ModelSpec, story: Story, *, queue_size: int = 100, arena_size: int = 1 << 20) -> list[tuple[str, bytes]]:
     """Run the story with a model on a loop of its own, close it, and see that no process and no descriptor stays; the workers' output."""
     output: list[tuple[str, bytes]] = []
@@ -45,7 +50,7 @@ def tell(given: ModelSpec, story: Story, *, queue_size: int = 100, arena_size: i
     async def run() -> None:
         loop = asyncio.get_running_loop()
         around = Surroundings(
-            loop, Reaper(loop), lambda spec: {**os.environ, "PYTHONPATH": str(spec.directory)}, {"error_detail": "traceback"},
+            loop, Reaper(loop), environment, {"error_detail": "traceback"},
             lambda model, worker, stream, line: output.append((stream, line)), lambda model, line: None, 1 << 20, time.time, lambda: False,
         )  # fmt: skip
         model = ServedModel(given, around, 9000, Policy(1, 0.0), queue_size, arena_size, lambda: None)
@@ -211,7 +216,7 @@ def test_closing_does_not_wait_for_ever(tmp_path: Path) -> None:
         await model.scale(1, 1)
         running, waiting = request(b"spin"), request(b"echo:x")
         model.submit(running)
-        await until(lambda: model.running)
+        await until((tmp_path / "begun").exists)
         model.submit(waiting)
         await model.close(0.2)
         assert client_of(running).error.code is ErrorCode.WORKER_DIED
@@ -240,7 +245,7 @@ def test_closing_again_hurries(tmp_path: Path) -> None:
     async def story(model: ServedModel) -> None:
         await model.scale(1, 1)
         model.submit(running := request(b"spin"))
-        await until(lambda: model.running)
+        await until((tmp_path / "begun").exists)
         patient = asyncio.ensure_future(model.close(1e6))
         await asyncio.sleep(0)
         await model.close(0.0)
