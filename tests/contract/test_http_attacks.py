@@ -120,7 +120,7 @@ def test_deep_pipelines_are_read_no_further(make_site: MakeSite, first: bytes) -
     assert client.transport.is_reading_paused
     while site.model.jobs:
         assert len(site.model.jobs) == 1
-        assert len(client.connection._waiting) <= held
+        assert len(client.connection.waiting) <= held
         site.model.answer(Response(200, site.model.jobs[0].body or b""))
         replies += client.pump().replies()
     assert [reply.body for reply in replies] == [b"%04d" % number for number in range(count)]

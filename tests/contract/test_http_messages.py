@@ -190,7 +190,7 @@ def test_many_small_chunks(make_site: MakeSite) -> None:
     """A body in tiny chunks takes memory for its bytes, not for its chunks."""
     site = make_site(model=FakeModel())
     client = site.client().send(POST + b"Transfer-Encoding: chunked\r\n\r\n", b"2\r\nab\r\n" * 100_000)
-    reading = client.connection._reading
+    reading = client.connection.reading
     assert reading is not None
     assert len(reading.chunks) < 10
     client.send(b"0\r\n\r\n")

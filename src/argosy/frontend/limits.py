@@ -30,6 +30,11 @@ class Limits:
     """Bodies from this size on go to the arena of their model."""
     request_deadline_s: float = 0.0
 
+    @property
+    def small_bytes(self) -> int:
+        """Bodies below this are small: neither too large nor for the arena."""
+        return min(self.arena_bytes, self.body_bytes)
+
 
 def too_large(limit: int) -> Problem:
     """The body is over the limit of bytes."""
