@@ -1,0 +1,42 @@
+"""What the commands have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from argosy.cli.options import fail, with_settings
+from argosy.errors import ArgosyError, ErrorCode
+
+
+def test_a_failure_is_told_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message, and the detail if it says more; no traceback."""
+    for detail, told in (("why", "argosy: no\nwhy\n"), ("no", "argosy: no\n"), ("", "argosy: no\n")):
+        with pytest.raises(SystemExit) as ended, fail():
+            raise ArgosyError(ErrorCode.CONFLICT, "no", detail=detail)
+        assert ended.value.code == 1
+        assert capsys.readouterr().err == told
+
+
+def test_a_defect_is_not_hidden() -> None:
+    """What is no domain error keeps its traceback."""
+    with pytest.raises(KeyError), fail():
+        raise KeyError("x")
+
+
+@click.command
+@with_settings
+def show(config_file: str | None, settings: Mapping[str, str]) -> None:
+    """Print what was given."""
+    click.echo(f"{config_file} {dict(settings)}")
+
+
+def test_settings_of_the_command_line() -> None:
+    """The last of several counts; what is no pair is refused with status 2."""
+    result = CliRunner().invoke(show, ["--config", "f", "--set", "a=1", "--set", "b=x=y", "--set", "a =2"])
+    assert result.output == "f {'a': '2', 'b': 'x=y'}\n"
+    refused = CliRunner().invoke(show, ["--set", "a"])
+    assert (refused.exit_code, "a is not NAME=VALUE" in refused.output) == (2, True)
