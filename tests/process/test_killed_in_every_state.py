@@ -20,7 +20,7 @@ from argosy.supervisor.process import children
 from argosy.supervisor.states import State
 from fakes.dataplane import Client, client_of, request
 
-from .test_supervision_model import spec, tell, until
+from .test_served import spec, tell, until
 
 SEEDS = range(int(os.environ.get("ARGOSY_STORMS", "6")))
 EVENTS = 100

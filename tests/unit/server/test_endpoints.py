@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.plugins import GROUP
 from argosy.server.endpoints import installed_endpoints, load_endpoints
-from argosy.server.threads import DaemonThreads
 
 PARAMETERS = EntryPoint("parameters", "argosy.protocols.sagemaker:ExecutionParameters", GROUP)
 PING = EntryPoint("ping", "argosy.protocols.sagemaker:SageMakerPing", GROUP)
@@ -49,40 +47,3 @@ def test_nothing_is_installed() -> None:
 def test_the_shipped_ones_are_installed() -> None:
     """As entry points of the server's own package."""
     assert {"execution-parameters", "sagemaker-ping"} <= {entry.name for entry in installed_endpoints()}
-
-
-def test_threads_are_few_and_reused() -> None:
-    """At most so many at once, made when they are needed; results and exceptions come back."""
-    threads = DaemonThreads(2, "t")
-    assert threads.submit(threading.current_thread).result().daemon
-    gate, begun = threading.Event(), threading.Semaphore(0)
-
-    def hold() -> bool:
-        begun.release()
-        return gate.wait(30)
-
-    running = [threads.submit(hold) for _ in range(2)]
-    waiting = threads.submit(int, "x")
-    assert all(begun.acquire(timeout=30) for _ in range(2))
-    assert repr(threads) == "<DaemonThreads t 2 of 2, 1 waiting>"
-    gate.set()
-    assert all(one.result() for one in running)
-    with pytest.raises(ValueError, match="invalid literal"):
-        waiting.result()
-    threads.shutdown()
-
-
-def test_shutdown_drops_what_waits() -> None:
-    """And waits for nothing that runs."""
-    threads, gate, begun = DaemonThreads(1, "t"), threading.Event(), threading.Event()
-
-    def hold() -> bool:
-        begun.set()
-        return gate.wait(30)
-
-    running, waiting = threads.submit(hold), threads.submit(int)
-    assert begun.wait(30)
-    threads.shutdown()
-    assert waiting.cancelled()
-    gate.set()
-    assert running.result()

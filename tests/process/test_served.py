@@ -250,7 +250,8 @@ def test_closing_again_hurries(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         await model.close(0.0)
         await patient
-        assert client_of(running).error.code is ErrorCode.WORKER_DIED
+        # the job was sent; whether the worker had begun it when it was killed is chance
+        assert client_of(running).error.code in (ErrorCode.WORKER_DIED, ErrorCode.DRAINING)
 
     tell(spec(tmp_path), story)
 
