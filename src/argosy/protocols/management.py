@@ -40,6 +40,11 @@ ROUTES: tuple[Route, ...] = (
 
 Handler = Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]
 
+_PARAMETERS = (
+    "url", "model_name", "handler", "runtime", "batch_size", "max_batch_delay", "initial_workers", "synchronous", "response_timeout",
+    "preload_model", "concurrency", *(f"worker_{name}" for name in OWN_LIMITS),
+)  # fmt: skip
+"""Of a registration."""
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _INT_MAX = 2**31 - 1
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -236,13 +241,16 @@ def read_registration(request: HttpRequest) -> RegisterRequest:
 
 
 def _json_values(body: bytes) -> dict[str, str]:
-    """The entries of a JSON object that hold one value each, as texts; null counts as absent. Raises `ArgosyError` INVALID_REQUEST."""
+    """The entries of a JSON object as texts; null counts as absent, and so does what is no parameter. Raises `ArgosyError` INVALID_REQUEST."""
     try:
         found = read_lenient(body.decode("utf-8"))
     except (UnicodeDecodeError, LenientError) as error:
         raise ArgosyError(ErrorCode.INVALID_REQUEST, f"The body is not JSON: {error}.") from error
     if not isinstance(found, dict):
         raise ArgosyError(ErrorCode.INVALID_REQUEST, "The body must be a JSON object with the parameters of the registration.")
+    wrong = next((name for name in _PARAMETERS if isinstance(found.get(name), (list, dict))), None)
+    if wrong is not None:
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter {wrong} must be one value, not a list or an object.")
     return {name: _text(value) for name, value in found.items() if isinstance(value, (str, int, float, bool))}
 
 
