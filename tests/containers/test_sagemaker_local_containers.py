@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tarfile
 from contextlib import closing
 from pathlib import Path
@@ -94,4 +96,23 @@ def test_a_container_that_serves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ArgosyError, match="ended with status 0 before") as caught, LocalEndpoint(settings(container)):
         pass
     assert "not a server" in caught.value.detail
+    assert names() == set()
+
+
+def test_the_container_of_a_killed_command_is_removed_by_the_next(store: Store, tmp_path: Path) -> None:
+    """A container outlives its engine's client and the command; the next runtime of the same user removes it."""
+    store.add("m")
+    code = "import sys; from argosy.sagemaker.local import LocalEndpoint, RuntimeSettings, one_endpoint as one\n"
+    code += "settings = RuntimeSettings((one(*sys.argv[1:3], image=sys.argv[3]),), engine='podman')\n"
+    code += "with LocalEndpoint(settings): print('up', flush=True); sys.stdin.readline()"
+    (tmp_path / "temporary").mkdir()
+    env = {**os.environ, "TMPDIR": str(tmp_path / "temporary")}
+    command = [sys.executable, "-c", code, NAME, str(store.folder)]
+    with subprocess.Popen([*command, BASE], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
+        assert killed.stdout is not None
+        assert killed.stdout.readline() == b"up\n"
+        killed.kill()
+    (left,) = names()
+    done = subprocess.run([*command, ""], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
+    assert f"had left behind: container {left}" in done.stderr, done.stderr
     assert names() == set()
