@@ -141,7 +141,7 @@ def test_wrong_registrations(server: Server, target: str, expected: tuple[int, A
     (b"{}", "Parameter url is required."), (b'{"url": null}', "Parameter url is required."),
     (b'{"url":"okay","model_name":["other"]}', "Parameter model_name must be one value, not a list or an object."),
     (b'{"url":{"path":"okay"}}', "Parameter url must be one value, not a list or an object."),
-    (b'{"url":"okay","worker_memory":{}}', "Parameter worker_memory must be one value, not a list or an object."),
+    (b'{"url":"okay","worker_core_bytes":{}}', "Parameter worker_core_bytes must be one value, not a list or an object."),
 ])  # fmt: skip
 def test_wrong_json(server: Server, body: bytes, text: str) -> None:
     """A body that is no JSON object with the right kinds of values is the caller's fault."""
