@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -42,6 +43,7 @@ class Child:
 @pytest.fixture(autouse=True)
 def no_children() -> Iterator[None]:
     """Each test leaves the processes and descriptors as they were."""
+    gc.collect()  # what other tests left to the collector must not go meanwhile
     before = len(os.listdir("/proc/self/fd"))
     yield
     assert children() == []
