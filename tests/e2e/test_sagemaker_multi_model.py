@@ -194,6 +194,7 @@ def test_unloading_frees_everything_before_it_answers(container: EndpointContain
     """When DELETE is answered the workers have gone, and so have the memory for bodies and the link; what the handler started was killed."""
     put(container, "m", "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\ndef handle(data, context):\n"
                         "    return None if data is None else [str(child.pid) for item in data]\n")  # fmt: skip
+    made: list[int] = []
     with container:
         for _ in range(3):
             assert container.load("m").status == 200
@@ -202,8 +203,9 @@ def test_unloading_frees_everything_before_it_answers(container: EndpointContain
             assert (len(workers), container.memory_files(), is_alive(child)) == (1, 2, True)
             assert container.ask("DELETE", "/models/m").status == 200
             assert not [pid for pid in workers if is_alive(pid)]
-            wait_for(lambda: not is_alive(child), "the process that the handler started to end")  # it is not ours to wait for
+            made.append(child)
             assert is_untouched(container, "m")
+        wait_for(lambda: not any(map(is_alive, made)), "the processes that the handler started to end")  # they are not the server's to wait for
 
 
 def test_a_request_that_runs_is_answered_before_its_model_goes(container: EndpointContainer) -> None:
