@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Iterator
 
 from argosy.config import Address
 from argosy.errors import ArgosyError, ErrorCode
@@ -125,19 +126,25 @@ class Listener:
 
 def _bound_tcp(address: Address) -> socket.socket:
     family, kind, protocol, _, where = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
+    with _listening(socket.socket(family, kind, protocol)) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if address.host == "::" else 1)
         sock.bind(where)
+    return sock
+
+
+@contextlib.contextmanager
+def _listening(sock: socket.socket) -> Iterator[socket.socket]:
+    """A socket that is bound in the block listens after it, and is closed when that fails."""
+    try:
+        yield sock
         # listening at once makes a second server on the same address fail here and not later
         sock.listen(_BACKLOG)
         sock.setblocking(False)
     except OSError:
         sock.close()
         raise
-    return sock
 
 
 def _advice(error: OSError) -> str:
@@ -151,19 +158,13 @@ def _bound_unix(path: str) -> socket.socket:
         if stat.S_ISSOCK(os.stat(path).st_mode):
             _refuse_taken(path)
             os.unlink(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    with _listening(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock:
         before = os.umask(0o077)
         try:
             os.umask(before | 0o007)  # whoever may write to it may manage or ask: never everybody
             sock.bind(path)
         finally:
             os.umask(before)
-        sock.listen(_BACKLOG)
-        sock.setblocking(False)
-    except OSError:
-        sock.close()
-        raise
     return sock
 
 

@@ -47,7 +47,6 @@ def test_no_option_changes_nothing() -> None:
     (["--tag", "t=2"], "tags", {"t": "2"}),
     (["--instance-count", "5"], "variants", (Variant("a", "ml.c5.large", 5, 3.0),)),
     (["--instance-type", "ml.x.y"], "variants", (Variant("a", "ml.x.y", 2, 3.0),)),
-    (["--variant", "x=ml.a.b", "--variant", "y=ml.c.d:3:0.5"], "variants", (Variant("x", "ml.a.b"), Variant("y", "ml.c.d", 3, 0.5))),
     (["--async-concurrency", "9"], "asynchronous", Asynchronous("s3://o/o", 9)),
     (["--capture", "0"], "capture", None),
     (["--capture", "50"], "capture", Capture(50, "s3://c")),
@@ -71,6 +70,7 @@ def test_from_nothing() -> None:
     assert of(Spec("n"), "--capture-to", "s3://x").capture == Capture(100, "s3://x")
     assert of(Spec("n"), "--scale", "1:9").scaling == Scaling(1, 9)
     assert of(Spec("n"), "--serverless-concurrency", "7").variants == (Variant(serverless=Serverless(2048, 7)),)
+    assert of(Spec("n"), "--variant", "x=ml.a.b", "--variant", "y=ml.c.d:3:0.5").variants == (Variant("x", "ml.a.b"), Variant("y", "ml.c.d", 3, 0.5))
     serverless = Spec("n", variants=(Variant(serverless=Serverless(1024, 3)),))
     assert of(serverless, "--serverless-memory", "3072").variants[0].serverless == Serverless(3072, 3)
     assert of(serverless, "--instance-type", "ml.a.b").variants == (Variant(instance_type="ml.a.b"),)
@@ -83,7 +83,7 @@ def test_from_nothing() -> None:
     (["--scale", "1"], "neither MIN:MAX nor off"),
     (["--scale", "3:1"], "from 3 to 1 instances"),
     (["--serverless-memory", "1024", "--instance-type", "ml.a.b"], "not both"),
-    (["--serverless-memory", "1024"], "no queue, capture or scaling"),
+    (["--serverless-memory", "1024"], "in steps, and back on an alarm, only where one variant with instances serves"),
 ])  # fmt: skip
 def test_refusals(argv: list[str], said: str) -> None:
     """What makes no sense is told."""
