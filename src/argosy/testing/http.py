@@ -292,7 +292,6 @@ class FakeClient:
         self.transport = transport
         self.connection = transport.protocol = Connection(site.site, site.listener)
         self._loop = site.loop
-        self._site = site
         self._outgoing = bytearray()
         self._half_closed = False
         self._taken = 0

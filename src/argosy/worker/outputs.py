@@ -6,7 +6,7 @@ import dataclasses
 import enum
 import json
 import re
-from typing import Any, Dict, Tuple
+from typing import Any, Dict
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
@@ -98,8 +98,3 @@ def check_size(body: wire.Buffer, limit: int) -> None:
     if limit and len(body) > limit:
         message = "The response of {} bytes is larger than {} bytes; raise max_response_size to allow it".format(len(body), limit)
         raise ArgosyError(ErrorCode.BAD_OUTPUT, message)
-
-
-def encode_head(status: Any, phrase: Any, headers: Dict[Any, Any]) -> Tuple[int, bytes, bytes]:
-    """Status, phrase and header block of an answer. Raises `ArgosyError` BAD_OUTPUT."""
-    return check_status(status), check_phrase(phrase), check_headers(headers) if headers else b""
