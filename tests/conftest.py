@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import IO
 
 import pytest
 from hypothesis import settings
@@ -18,7 +20,34 @@ settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=2000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+Turns = tuple[IO[bytes], IO[bytes]]
 Report = Callable[[Figure], Figure]
+
+
+@pytest.fixture(scope="session")
+def turns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Turns]:
+    """Two files that all processes of this run share, for locks: a gate and the machine behind it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    with (shared / "gate").open("ab+") as gate, (shared / "machine").open("ab+") as machine:
+        yield gate, machine
+
+
+@pytest.fixture(autouse=True)
+def share_of_the_machine(request: pytest.FixtureRequest, turns: Turns) -> Iterator[None]:
+    """A test that is marked `alone` runs while no test of another process does: what it measures is the server, and not its neighbours."""
+    gate, machine = turns
+    is_alone = request.node.get_closest_marker("alone") is not None
+    fcntl.lockf(gate, fcntl.LOCK_EX)  # nobody begins while one waits to be alone
+    try:
+        fcntl.lockf(machine, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
+        if not is_alone:
+            fcntl.lockf(gate, fcntl.LOCK_UN)
+        yield
+    finally:
+        fcntl.lockf(machine, fcntl.LOCK_UN)
+        fcntl.lockf(gate, fcntl.LOCK_UN)
 
 
 @pytest.fixture

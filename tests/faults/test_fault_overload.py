@@ -19,6 +19,7 @@ QUEUE = 50
 TIMES = 5
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_overload(tmp_path: Path, figure: Report, seconds: float) -> None:
     """Most of capacity is used, what is admitted waits no longer than the queue is long, and whoever is refused is told at once, and when to return.
@@ -56,7 +57,7 @@ def test_overload(tmp_path: Path, figure: Report, seconds: float) -> None:
         assert tally.refused > tally.right
         assert rate > 0.5 * capacity
         assert len(tally.retry_after_s) == tally.refused
-        assert tally.quantile_s(0.99) < 15 * bound_s
+        assert tally.quantile_s(0.99) < 5 * bound_s
         assert probe.bad == []
         assert grown_mb < 60
         assert left <= 5
