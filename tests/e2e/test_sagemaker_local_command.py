@@ -112,7 +112,7 @@ class Command:
 
 @contextmanager
 def command(tmp_path: Path, *options: str | Path) -> Iterator[Command]:
-    """`argosy sagemaker local` with these options; killed at the end if it still runs."""
+    """`argosy sagemaker local` with these options; told to end if it still runs, so that its containers end with it."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     with (tmp_path / "output").open("w") as out:
@@ -123,8 +123,11 @@ def command(tmp_path: Path, *options: str | Path) -> Iterator[Command]:
         yield Command(process, tmp_path / "output", temporary)
     finally:
         if process.poll() is None:
+            process.terminate()
+        try:
+            process.wait(60)
+        finally:
             process.kill()
-        process.wait()
 
 
 def run_client(url: str, tmp_path: Path, keys: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:

@@ -16,7 +16,7 @@ WORKER_LOGGER = "com.amazonaws.ml.mms.wlm.WorkerLifeCycle"
 
 
 class LineLog:
-    """One kind of line. `write` only remembers; whoever owns the event loop calls `flush` every 100 ms and at the end.
+    """One kind of line. `write` only remembers; whoever owns the event loop calls `flush` at least every 100 ms and at the end.
 
     Nothing is written when `enabled` is false. Lines beyond 200,000 between two flushes are dropped and counted.
     """
