@@ -18,8 +18,12 @@ def fail() -> Iterator[None]:
         yield
     except ArgosyError as error:
         click.echo(f"argosy: {error.message}", err=True)
-        if error.detail and error.detail != error.message:
-            click.echo(error.detail, err=True)
+        # a detail that lists several problems begins with the first, which is the message
+        more = error.detail.splitlines()
+        if more[:1] == [error.message]:
+            del more[0]
+        for line in more:
+            click.echo(line, err=True)
         raise SystemExit(1) from None
 
 

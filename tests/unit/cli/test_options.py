@@ -13,8 +13,8 @@ from argosy.errors import ArgosyError, ErrorCode
 
 
 def test_a_failure_is_told_and_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
-    """The message, and the detail if it says more; no traceback."""
-    for detail, told in (("why", "argosy: no\nwhy\n"), ("no", "argosy: no\n"), ("", "argosy: no\n")):
+    """The message, and what the detail says beyond it; no traceback."""
+    for detail, told in (("why", "argosy: no\nwhy\n"), ("no", "argosy: no\n"), ("", "argosy: no\n"), ("no\nnone", "argosy: no\nnone\n")):
         with pytest.raises(SystemExit) as ended, fail():
             raise ArgosyError(ErrorCode.CONFLICT, "no", detail=detail)
         assert ended.value.code == 1
