@@ -178,10 +178,10 @@ class Deployment:
         return (parts[0], parts[3], repository) if is_ecr else (self.aws.account, self.aws.region, repository)
 
     def _hosting(self, draft: Draft) -> list[Step[Any]]:
-        shared = (self.aws, draft, self.spec, self._tags)
+        order = hosting.Order(self.aws, draft, self.spec, self._tags)
         return [
-            hosting.Model(*shared, self._pause), hosting.Configuration(*shared, self._bucket),
-            hosting.Settlement(self.aws, self.spec.name, self._pause), hosting.Endpoint(*shared, self._pause)]  # fmt: skip
+            hosting.Model(order, self._pause), hosting.Configuration(order, self._bucket),
+            hosting.Settlement(self.aws, self.spec.name, self._pause), hosting.Endpoint(order, self._pause)]  # fmt: skip
 
     def _after(self, draft: Draft, sample: Sample | None, wait: bool) -> Sequence[Step[Any]]:
         if not wait:

@@ -25,36 +25,44 @@ Pause = Callable[[float], None]
 """Waits so many seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be hosted, for the steps that do it."""
+
+    aws: Aws
+    draft: Draft
+    """Written by the steps: what is made so far."""
+    spec: Spec
+    tags: Mapping[str, str]
+
+
 class Model:
     """A model of SageMaker, which never changes: another content has another name."""
 
     title = "model"
 
-    def __init__(self, aws: Aws, draft: Draft, spec: Spec, tags: Mapping[str, str], pause: Pause) -> None:
-        self._aws = aws
-        self._draft = draft
-        self._spec = spec
-        self._tags = tags
+    def __init__(self, order: Order, pause: Pause) -> None:
+        self._order = order
         self._pause = pause
-        self.target = spec.name
+        self.target = order.spec.name
 
     def observe(self) -> bool:
         """Whether it is there. Writes its name, unless the image is yet to be pushed."""
-        if not self._draft.image:
+        if not self._order.draft.image:
             return False
-        self.target = self._draft.model = names.versioned(self._spec.name, model_request(self._spec, self._draft))
-        return self._aws.find("sagemaker", "describe_model", ModelName=self.target) is not None
+        self.target = self._order.draft.model = names.versioned(self._order.spec.name, model_request(self._order.spec, self._order.draft))
+        return self._order.aws.find("sagemaker", "describe_model", ModelName=self.target) is not None
 
     def decide(self, seen: bool) -> Sequence[Action]:
         """See `Step`."""
-        return [] if seen else [Action("create", f"model {self._draft.model or self._spec.name + '-…'}")]
+        return [] if seen else [Action("create", f"model {self._order.draft.model or self._order.spec.name + '-…'}")]
 
     def apply(self, action: Action) -> None:
         """Make it. A role that was just made is not known everywhere at once, so that refusal is tried again for a minute."""
         for attempt in range(_ROLE_ATTEMPTS):
             try:
-                request = model_request(self._spec, self._draft)
-                self._aws.call("sagemaker", "create_model", ModelName=self.target, Tags=names.tag_list(self._tags), **request)
+                request = model_request(self._order.spec, self._order.draft)
+                self._order.aws.call("sagemaker", "create_model", ModelName=self.target, Tags=names.tag_list(self._order.tags), **request)
                 return
             except AwsError as error:
                 is_role = error.aws_code == "ValidationException" and any(words in error.reason for words in _ROLE_WORDS)
@@ -68,34 +76,32 @@ class Configuration:
 
     title = "endpoint configuration"
 
-    def __init__(self, aws: Aws, draft: Draft, spec: Spec, tags: Mapping[str, str], bucket: str) -> None:
-        self._aws = aws
-        self._draft = draft
-        self._spec = spec
-        self._tags = tags
+    def __init__(self, order: Order, bucket: str) -> None:
+        self._order = order
         self._bucket = bucket
-        self.target = spec.name
+        self.target = order.spec.name
 
     def observe(self) -> bool:
         """Whether it is there. Writes its name, unless the model has none yet."""
-        if not self._draft.model:
+        if not self._order.draft.model:
             return False
-        self.target = self._draft.config = names.versioned(self._spec.name, self._request())
-        return self._aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=self.target) is not None
+        self.target = self._order.draft.config = names.versioned(self._order.spec.name, self._request())
+        return self._order.aws.find("sagemaker", "describe_endpoint_config", EndpointConfigName=self.target) is not None
 
     def _request(self) -> dict[str, Any]:
-        return config_request(self._spec, self._draft.model, self._bucket)
+        return config_request(self._order.spec, self._order.draft.model, self._bucket)
 
     def decide(self, seen: bool) -> Sequence[Action]:
         """See `Step`."""
         if seen:
             return []
-        sizes = ", ".join(_size(variant) for variant in self._spec.variants)
-        return [Action("create", f"endpoint configuration {self._draft.config or self._spec.name + '-…'} ({sizes})")]
+        sizes = ", ".join(_size(variant) for variant in self._order.spec.variants)
+        return [Action("create", f"endpoint configuration {self._order.draft.config or self._order.spec.name + '-…'} ({sizes})")]
 
     def apply(self, action: Action) -> None:
         """See `Step`."""
-        self._aws.call("sagemaker", "create_endpoint_config", EndpointConfigName=self.target, Tags=names.tag_list(self._tags), **self._request())
+        tags = names.tag_list(self._order.tags)
+        self._order.aws.call("sagemaker", "create_endpoint_config", EndpointConfigName=self.target, Tags=tags, **self._request())
 
 
 def _size(variant: Any) -> str:
@@ -176,20 +182,18 @@ class Endpoint:
 
     title = "endpoint"
 
-    def __init__(self, aws: Aws, draft: Draft, spec: Spec, tags: Mapping[str, str], pause: Pause) -> None:
-        self._aws = aws
-        self._draft = draft
-        self._spec = spec
-        self._tags = tags
+    def __init__(self, order: Order, pause: Pause) -> None:
+        self._order = order
         self._pause = pause
-        self.target = spec.name
+        self.target = order.spec.name
 
     def observe(self) -> EndpointSeen | None:
         """See `Step`."""
-        seen = find_endpoint(self._aws, self.target)
+        aws = self._order.aws
+        seen = find_endpoint(aws, self.target)
         if seen is None:
             return None
-        return EndpointSeen(seen.status, seen.config, seen.reason, is_own(self._aws, self.target, endpoint_arn(self._aws, self.target)))
+        return EndpointSeen(seen.status, seen.config, seen.reason, is_own(aws, self.target, endpoint_arn(aws, self.target)))
 
     def decide(self, seen: EndpointSeen | None) -> Sequence[Action]:
         """See `Step`. An endpoint that failed can only be made anew. Raises `ArgosyError` CONFLICT for somebody else's."""
@@ -200,28 +204,29 @@ class Endpoint:
             raise ArgosyError(ErrorCode.CONFLICT, f"There is an endpoint {self.target} that this deployment did not make: take another name.")
         if seen.status == "Failed":
             return [Action("delete", f"endpoint {self.target}, which failed ({seen.reason}), gone"), create]
-        if seen.config == self._draft.config:
+        if seen.config == self._order.draft.config:
             return []
-        return [Action("update", f"endpoint {self.target} with {self._draft.config or 'the new configuration'}, {self._spec.rollout.kind}")]
+        config = self._order.draft.config or "the new configuration"
+        return [Action("update", f"endpoint {self.target} with {config}, {self._order.spec.rollout.kind}")]
 
     def apply(self, action: Action) -> None:
         """See `Step`."""
         {"create": self._create, "update": self._update, "delete": self._delete}[action.verb]()
 
     def _create(self) -> None:
-        tags = names.tag_list(self._tags)
-        self._aws.call("sagemaker", "create_endpoint", EndpointName=self.target, EndpointConfigName=self._draft.config, Tags=tags)
+        tags = names.tag_list(self._order.tags)
+        self._order.aws.call("sagemaker", "create_endpoint", EndpointName=self.target, EndpointConfigName=self._order.draft.config, Tags=tags)
 
     def _update(self) -> None:
         kept: dict[str, Any] = {"RetainAllVariantProperties": True, "ExcludeRetainedVariantProperties": [
             {"VariantPropertyType": "DesiredWeight"}, {"VariantPropertyType": "DataCaptureConfig"}]}  # fmt: skip
-        guard = {"DeploymentConfig": rollout_request(self._spec.rollout)} if self._spec.is_guarded else {}
-        how = {**guard, **(kept if self._spec.scaling is not None else {})}
-        self._aws.call("sagemaker", "update_endpoint", EndpointName=self.target, EndpointConfigName=self._draft.config, **how)
+        guard = {"DeploymentConfig": rollout_request(self._order.spec.rollout)} if self._order.spec.is_guarded else {}
+        how = {**guard, **(kept if self._order.spec.scaling is not None else {})}
+        self._order.aws.call("sagemaker", "update_endpoint", EndpointName=self.target, EndpointConfigName=self._order.draft.config, **how)
 
     def _delete(self) -> None:
-        self._aws.call("sagemaker", "delete_endpoint", EndpointName=self.target)
-        at_rest(self._aws, self.target, self._pause)
+        self._order.aws.call("sagemaker", "delete_endpoint", EndpointName=self.target)
+        at_rest(self._order.aws, self.target, self._pause)
 
 
 class Service:

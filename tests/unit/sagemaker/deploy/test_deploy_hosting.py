@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from argosy.sagemaker.deploy import Spec
-from argosy.sagemaker.deploy.hosting import Endpoint, EndpointSeen, Service, Settlement
+from argosy.sagemaker.deploy.hosting import Endpoint, EndpointSeen, Order, Service, Settlement
 from argosy.sagemaker.deploy.step import Draft, Silence
 from fakes.decisions import AWS, OURS, verbs
 
@@ -20,7 +20,7 @@ from fakes.decisions import AWS, OURS, verbs
 ])  # fmt: skip
 def test_an_endpoint(seen: EndpointSeen | None, expected: list[str]) -> None:
     """One that failed is made anew: SageMaker allows nothing else."""
-    assert verbs(Endpoint(AWS, Draft(config="c-2"), Spec("n"), OURS, lambda _: None), seen) == expected
+    assert verbs(Endpoint(Order(AWS, Draft(config="c-2"), Spec("n"), OURS), lambda _: None), seen) == expected
 
 
 @pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"])
