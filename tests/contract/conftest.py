@@ -7,9 +7,26 @@ from typing import Any
 
 import pytest
 
-from argosy.testing.http import FakeSite
+from argosy.testing.http import FakeClient, FakeSite, Reply, read_replies
 
 MakeSite = Callable[..., FakeSite]
+
+
+Outcome = tuple[list[Reply], list[bytes], bool]
+
+
+def outcome(site: FakeSite, client: FakeClient, data: bytes, cuts: list[int]) -> Outcome:
+    """What comes of the bytes: final replies without their ids, the bodies that the model got, whether the connection goes on. The client leaves."""
+    client.send_split(data, cuts)
+    replies = [
+        Reply(reply.status, reply.phrase, tuple(field for field in reply.headers if field[0] != "x-request-id"), reply.body)
+        for reply in read_replies(client.raw)
+        if reply.status >= 200
+    ]
+    bodies, is_open = list(site.model.bodies), client.is_open
+    site.model.bodies.clear()
+    client.leave()
+    return replies, bodies, is_open
 
 
 @pytest.fixture

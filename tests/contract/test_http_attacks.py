@@ -10,10 +10,10 @@ from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.limits import Limits
 from argosy.messages import Request, Response
 from argosy.protocols.endpoint import HttpReply, HttpRequest
-from argosy.testing.http import FakeClient, FakeDialect, FakeModel, FakeSite, Reply, echo, read_replies
+from argosy.testing.http import FakeClient, FakeDialect, FakeModel, FakeSite, Reply, echo
 
 from .attacks import REFUSED, TARGETS
-from .conftest import MakeSite
+from .conftest import MakeSite, Outcome, outcome
 from .malformed import HIDDEN, HOST, MALFORMED, MORE_SMUGGLING, SMUGGLING, VALID
 
 BAD = {**MALFORMED, **SMUGGLING, **MORE_SMUGGLING, **REFUSED}
@@ -34,18 +34,9 @@ def warmed(site: FakeSite, before: str) -> FakeClient:
     return client
 
 
-def outcome(site: FakeSite, before: str, data: bytes, cuts: list[int]) -> tuple[list[Reply], list[bytes], bool]:
-    """Final replies without their ids, what the model got, and whether the connection goes on."""
-    client = warmed(site, before).send_split(data, cuts)
-    replies = [
-        Reply(reply.status, reply.phrase, tuple(field for field in reply.headers if field[0] != "x-request-id"), reply.body)
-        for reply in read_replies(client.raw)
-        if reply.status >= 200
-    ]
-    bodies, is_open = list(site.model.bodies), client.is_open
-    site.model.bodies.clear()
-    client.leave()
-    return replies, bodies, is_open
+def after(site: FakeSite, before: str, data: bytes, cuts: list[int]) -> Outcome:
+    """What comes of the bytes behind good requests."""
+    return outcome(site, warmed(site, before), data, cuts)
 
 
 @pytest.mark.parametrize("before", BEFORE)
@@ -68,10 +59,10 @@ def test_cuts_do_not_matter_behind_good_requests(make_site: MakeSite, name: str,
     """Where the beginning of a request may be known, packets change nothing either: every byte, and all of them."""
     site = make_site(limits=SMALL, model=FakeModel(handler=echo))
     data = EVERYTHING[name][:300]
-    whole = outcome(site, before, data, [])
+    whole = after(site, before, data, [])
     for cut in range(1, len(data), 1 if before == "small" else 5):
-        assert outcome(site, before, data, [cut]) == whole, data[:cut]
-    assert outcome(site, before, data, list(range(1, len(data)))) == whole
+        assert after(site, before, data, [cut]) == whole, data[:cut]
+    assert after(site, before, data, list(range(1, len(data)))) == whole
 
 
 @pytest.mark.parametrize("name", sorted(REFUSED))
@@ -79,9 +70,9 @@ def test_cuts_of_attacks(make_site: MakeSite, name: str) -> None:
     """On a fresh connection too."""
     site = make_site(limits=SMALL, model=FakeModel(handler=echo))
     data = REFUSED[name][:300]
-    whole = outcome(site, "fresh", data, [])
+    whole = after(site, "fresh", data, [])
     for cut in range(1, len(data)):
-        assert outcome(site, "fresh", data, [cut]) == whole, data[:cut]
+        assert after(site, "fresh", data, [cut]) == whole, data[:cut]
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -214,7 +205,7 @@ def bench() -> Bench:
 def test_many_cuts_do_not_matter(bench: Bench, names: list[str], cuts: list[int], before: str) -> None:
     """Messages behind each other, behind good ones, in any packets: the same replies, byte for byte but for their ids, and all memory back."""
     data = b"".join(EVERYTHING[name][:600] for name in names)
-    assert outcome(bench.site, before, data, sorted(cut for cut in cuts if cut < len(data))) == outcome(bench.site, before, data, [])
+    assert after(bench.site, before, data, sorted(cut for cut in cuts if cut < len(data))) == after(bench.site, before, data, [])
     assert bench.site.is_clean()
 
 

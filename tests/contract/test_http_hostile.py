@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import h11
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from argosy.frontend.limits import Limits
-from argosy.testing.http import FakeModel, FakeSite, Reply, echo, read_replies
+from argosy.testing.http import FakeModel, FakeSite, echo
 
-from .conftest import MakeSite
+from .conftest import MakeSite, Outcome, outcome
 from .malformed import MALFORMED, MORE_SMUGGLING, SMUGGLING, VALID
 
 EVERYTHING = {**MALFORMED, **SMUGGLING, **MORE_SMUGGLING, **{name: data for name, (data, _) in VALID.items()}}
 SMALL = Limits(arena_bytes=8, body_bytes=1000, head_bytes=2000, target_bytes=1000)
 """Bodies of eight bytes are large here, so that few bytes reach every branch."""
-
-
-def outcome(site: FakeSite, data: bytes, cuts: list[int]) -> tuple[list[Reply], list[bytes], bool]:
-    """The final replies less their ids, the bodies that the model got, and whether the connection goes on."""
-    client = site.client().send_split(data, cuts)
-    replies = [
-        Reply(reply.status, reply.phrase, tuple(field for field in reply.headers if field[0] != "x-request-id"), reply.body)
-        for reply in read_replies(client.raw)
-        if reply.status >= 200
-    ]
-    bodies, is_open = list(site.model.bodies), client.is_open
-    site.model.bodies.clear()
-    client.leave()
-    return replies, bodies, is_open
 
 
 @pytest.mark.parametrize("name", MALFORMED)
@@ -61,7 +45,7 @@ def test_smuggled_requests_are_never_answered(site: FakeSite, name: str) -> None
 def test_valid_messages_are_answered(site: FakeSite, name: str) -> None:
     """Strictness refuses nothing that is right."""
     data, count = VALID[name]
-    replies, _, _ = outcome(site, data, [])
+    replies, _, _ = outcome(site, site.client(), data, [])
     assert len(replies) == count
     assert all(reply.status in (200, 404) for reply in replies)
 
@@ -71,10 +55,10 @@ def test_cuts_do_not_matter(make_site: MakeSite, name: str) -> None:
     """A message cut in two at any place has the same outcome, and so has one that comes byte by byte."""
     site = make_site(limits=SMALL)
     data = EVERYTHING[name][:600] if name == "method-long" else EVERYTHING[name]
-    whole = outcome(site, data, [])
+    whole = outcome(site, site.client(), data, [])
     for cut in range(1, len(data)):
-        assert outcome(site, data, [cut]) == whole, data[:cut]
-    assert outcome(site, data, list(range(1, len(data)))) == whole
+        assert outcome(site, site.client(), data, [cut]) == whole, data[:cut]
+    assert outcome(site, site.client(), data, list(range(1, len(data)))) == whole
     assert site.is_clean()
 
 
@@ -84,9 +68,9 @@ class Workbench:
     def __init__(self) -> None:
         self.site = FakeSite(limits=SMALL, model=FakeModel(handler=echo))
 
-    def outcome(self, data: bytes, cuts: list[int]) -> Any:
+    def outcome(self, data: bytes, cuts: list[int]) -> Outcome:
         """See `outcome`."""
-        found = outcome(self.site, data, cuts)
+        found = outcome(self.site, self.site.client(), data, cuts)
         assert self.site.is_clean()
         assert self.site.counters.connections == 0
         return found
@@ -152,7 +136,7 @@ _OTHERWISE = frozenset({"upgrade", "upgrade-chunked", "not-found", "two-blanks",
 @pytest.mark.parametrize("name", sorted(set(EVERYTHING) - _OTHERWISE))
 def test_another_parser_agrees(site: FakeSite, name: str) -> None:
     """What is accepted here is accepted by h11 too, with the same bodies; it is we who may be stricter."""
-    replies, bodies, _ = outcome(site, EVERYTHING[name], [])
+    replies, bodies, _ = outcome(site, site.client(), EVERYTHING[name], [])
     if all(reply.status < 400 or reply.status == 404 for reply in replies):
         theirs = by_h11(EVERYTHING[name])
         assert theirs is not None

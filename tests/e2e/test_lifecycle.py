@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from argosy.testing.server import Reply, RunningServer, ask, begun, is_alive, open_files, resident_mb, serving, wait_for
+from argosy.testing.server import Reply, RunningServer, ask, begun, is_alive, is_free, open_files, resident_mb, serving, wait_for
 
 LOCK = f".argosy-{os.getuid()}/lock"
 
@@ -39,17 +39,6 @@ def session(pid: int) -> list[int]:
     for one in found:
         found += [child for child, parent in parents.items() if parent == one]
     return [one for one in found if is_alive(one)]
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens on the port."""
-    with contextlib.closing(socket.socket()) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def assert_nothing_is_left(server: RunningServer, processes: list[int]) -> None:

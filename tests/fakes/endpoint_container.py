@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from argosy.testing.server import OBEDIENT, Reply, wait_for
+from argosy.testing.server import OBEDIENT, Reply, end, wait_for
 
 SERVE = ("-m", "argosy", "serve")
 MULTI_MODEL_SERVER = ("-c", "from argosy.cli.compatible import multi_model_server; multi_model_server()", "--start", "--foreground")
@@ -107,13 +106,7 @@ class EndpointContainer:
         return False
 
     def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait()
+        end(self.process)
 
     def ask(
         self, method: str, path: str, body: bytes | str | None = None, headers: Mapping[str, str] | None = None, *, port: int = 0,

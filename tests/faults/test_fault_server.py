@@ -6,31 +6,19 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from argosy.testing.server import RunningServer, begun, is_alive, wait_for
+from argosy.testing.server import RunningServer, begun, is_alive, is_free, wait_for
 from conftest import Report
 from faults.load import Load
 from faults.system import IS_ORIGINAL, begun_twice, family, run_for, system
 
 UNSHARE = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
 GRACE_S = 20
-
-
-def is_free(port: int) -> bool:
-    """Whether nobody listens there."""
-    with contextlib.closing(socket.socket()) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def ended_s(server: RunningServer, pids: list[int]) -> float:
