@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.measure import BenchError
+from benchmarks.models import install_models
 from benchmarks.peers import PEERS, install, installed
 from benchmarks.rounds import Length, Result, compare
-from benchmarks.run import measure_targets
+from benchmarks.run import duration_s, measure_targets
 from benchmarks.systems import COMPILER, System, own_systems, variant
 from benchmarks.tables import results_table, targets_table
-from benchmarks.workloads import ALL
+from benchmarks.workloads import ALL, crossed
 
 from benchmarks import instructions, page
 
@@ -34,6 +35,9 @@ def main() -> int:
     try:
         if options.install_peers:
             return _install(_names(options.install_peers))
+        if options.install_models:
+            install_models()
+            return 0
         if missing := [f"{tool} ({package})" for tool, package in TOOLS if shutil.which(tool) is None]:
             print(f"bench: not installed: {', '.join(missing)}; in brackets what to apt-get install on Debian and Ubuntu", file=sys.stderr)
             return 2
@@ -59,7 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--variant", action="append", default=[], metavar="NAME:KEY=VALUE,…",
                         help="also Argosy set otherwise; capital keys are environment variables, others settings; may be repeated")
     parser.add_argument("--only", default="", metavar="TEXT", help="of the chosen workloads, those whose name contains this")
+    parser.add_argument("--connections", type=_numbers, default=(), metavar="N,…", help="measure each workload with each of these numbers of clients")
+    parser.add_argument("--workers", type=_numbers, default=(), metavar="N,…", help="measure each workload with each of these numbers of workers")
+    parser.add_argument("--tls", action="store_true", help="measure each workload over TLS")
     parser.add_argument("--install-peers", default="", metavar="NAMES", help=f"only install some of original, {', '.join(PEERS)} into build/peers")
+    parser.add_argument("--install-models", action="store_true", help="only install what the real models need, and train that of PaddlePaddle")
     parser.add_argument("--instructions", action="store_true", help="only count the instructions of the request path, beside what is recorded")
     parser.add_argument("--record", action="store_true", help="count the instructions of the request path and record them")
     parser.add_argument("--json", metavar="FILE", help="also write the results to a file")
@@ -68,6 +76,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    numbers = tuple(int(word) for word in text.split(","))
+    if min(numbers) < 1:
+        raise ValueError(text)
+    return numbers
 
 
 def _length(options: argparse.Namespace) -> Length:
@@ -109,7 +124,8 @@ def _compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
         raise BenchError(f"no such workload: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     problems: list[str] = []
     results: list[Result] = []
-    workloads = [workload for name in names for workload in ALL[name] if options.only in workload.key]
+    chosen = [workload for name in names for workload in ALL[name] if options.only in workload.key]
+    workloads = crossed(chosen, options.connections, options.workers, options.tls)
     for measured in compare(systems, workloads, _length(options), problems.append):
         print(results_table(measured), flush=True)
         results += measured
@@ -121,7 +137,10 @@ def _compare(options: argparse.Namespace, systems: Sequence[System]) -> int:
 
 
 def _targets(options: argparse.Namespace, systems: Sequence[System]) -> int:
-    figures = measure_targets(systems, _length(options), 1000 if options.quick else 10_000, lambda text: print(text, flush=True))
+    length, idle = _length(options), 1000 if options.quick else 10_000
+    least, most = duration_s([system.name for system in systems], length, idle)
+    print(f"this takes about {least / 60:.0f} minutes, up to {most / 60:.0f} if other work disturbs it", flush=True)
+    figures = measure_targets(systems, length, idle, lambda text: print(text, flush=True))
     print("\n" + targets_table(figures))
     if options.json:
         Path(options.json).write_text(json.dumps(dataclasses.asdict(figures), indent=1))

@@ -47,6 +47,8 @@ class Sample:
     errors: int
     foreign_cores: float
     """What everything but the server and the load generator used meanwhile, other machines of the host included."""
+    stolen_cores: float = 0.0
+    """What of that the other machines of the host took (steal)."""
     batch: float = 0.0
     """Mean size of a batch, where the answers tell it."""
 
@@ -61,11 +63,13 @@ class Running:
         self.port = _free_ports()
         try:
             self.launch: Launch = system.launch(setup, self.port, directory)
+            self.started = time.monotonic()
+            self.tree = Tree(self.launch.command, directory, self.launch.environment)
         except (OSError, subprocess.CalledProcessError) as error:
             said = (getattr(error, "stderr", None) or b"").decode(errors="replace")
             raise BenchError(f"{system.name} cannot be prepared for {setup.work}: {error} {said[-500:]}".rstrip()) from error
-        self.started = time.monotonic()
-        self.tree = Tree(self.launch.command, directory, self.launch.environment)
+        self.start_s = 0.0
+        """From the start to the first right answer, once that was given."""
 
     def __repr__(self) -> str:
         return f"<Running {self.system.name} on {self.port} {self.tree!r}>"
@@ -81,7 +85,8 @@ class Running:
                 asked = asked or self._register()
                 status, body = self.ask(workload, workload.body(0))
                 if status == 200:
-                    return time.monotonic() - self.started
+                    self.start_s = time.monotonic() - self.started
+                    return self.start_s
                 last = f"status {status}: {body[:200]!r}"
             except OSError as error:
                 last = repr(error)
@@ -90,7 +95,7 @@ class Running:
 
     def _register(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port + 1, timeout=60)
-        with contextlib.closing(connection):
+        with contextlib.closing(connection), _as_os_error():
             connection.request("POST", self.launch.registration)
             response = connection.getresponse()
             if response.status != 200:
@@ -106,15 +111,10 @@ class Running:
     def ask(self, workload: Workload, body: bytes) -> tuple[int, bytes]:
         """Status and body of one request. Raises `OSError` when there is no answer."""
         headers, content = self.system.speech.encode(workload, body)
-        connection = self.connection()
-        try:
+        with contextlib.closing(self.connection()) as connection, _as_os_error():
             connection.request("POST", self.launch.path, content, headers)
             response = connection.getresponse()
             return response.status, response.read()
-        except http.client.HTTPException as error:
-            raise OSError(repr(error)) from error
-        finally:
-            connection.close()
 
     def check(self, workload: Workload) -> None:
         """Ask for different things from several clients at once; raises `BenchError` unless each gets the answer to what it asked."""
@@ -135,16 +135,22 @@ class Running:
             return False
 
     def load(self, workload: Workload, seconds: float) -> Sample:
-        """Measure for so long."""
-        cpu, busy, generator, start = self.tree.cpu_ns(), machine_busy_s() + stolen_s(), _load_generator_s(), time.monotonic()
-        report = self._wrk(workload, seconds) if workload.setup.work != "count" else self._batches(workload, seconds)
+        """Measure for so long. Raises `BenchError` when the server does not answer, or ends."""
+        cpu, busy, stolen, generator, start = self.tree.cpu_ns(), machine_busy_s(), stolen_s(), _load_generator_s(), time.monotonic()
+        try:
+            report = self._wrk(workload, seconds) if workload.setup.work != "count" else self._batches(workload, seconds)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise BenchError(f"{self.system.name} at {workload.key}: {error!r}") from error
+        if self.tree.root.poll() is not None:
+            raise BenchError(f"{self.system.name} ended at {workload.key}: {self.tree.log.read_text(errors='replace')[-1500:]}")
         elapsed = time.monotonic() - start
-        used_s, generator_s = (self.tree.cpu_ns() - cpu) / 1e9, _load_generator_s() - generator
+        used_s, generator_s, stolen = (self.tree.cpu_ns() - cpu) / 1e9, _load_generator_s() - generator, stolen_s() - stolen
         return Sample(
             rate=report["requests"] / (report["duration_us"] / 1e6),
             cpu_us=used_s * 1e6 / max(1, report["requests"]),
             errors=int(report["errors"]),
-            foreign_cores=max(0.0, machine_busy_s() + stolen_s() - busy - used_s - generator_s) / elapsed,
+            foreign_cores=max(0.0, machine_busy_s() + stolen - busy - used_s - generator_s) / elapsed,
+            stolen_cores=stolen / elapsed,
             batch=report.get("batch", 0.0),
             **{name: report[name] for name in ("p50_us", "p90_us", "p99_us", "p999_us")},
         )
@@ -184,6 +190,15 @@ def running(system: System, workload: Workload) -> Iterator[Running]:
         instance.wait_until_ready(workload)
         instance.check(workload)
         yield instance
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """An answer that is no HTTP means the same as none."""
+    try:
+        yield
+    except http.client.HTTPException as error:
+        raise OSError(repr(error)) from error
 
 
 def _load_generator_s() -> float:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 MARK = "BENCH_SERVER_MARK"
+KILL_S = 10.0
+"""After that a killed process that is still there is left to the system."""
 
 
 class Tree:
@@ -57,7 +59,8 @@ class Tree:
             os.killpg(self.root.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.root.wait(5)
-        while left := self.pids() - {self.root.pid} | ({self.root.pid} if self.root.poll() is None else set()):
+        until = time.monotonic() + KILL_S
+        while (left := self.pids() - {self.root.pid} | ({self.root.pid} if self.root.poll() is None else set())) and time.monotonic() < until:
             for pid in left:
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from benchmarks.measure import BenchError, Running, Sample, running
@@ -43,6 +44,13 @@ class Result:
     disturbed: int
     """How many of `repetitions` were disturbed and used all the same, for want of better ones."""
     batch: float = 0.0
+    foreign_cores: float = 0.0
+    """What everything else used meanwhile, `stolen_cores` of it by other machines of the host (steal)."""
+    stolen_cores: float = 0.0
+    start_s: float = 0.0
+    """From the start of the server to its first right answer, once, beside others that run already; `resources.Footprint` knows better."""
+    pss_mb: float = 0.0
+    """What its processes held behind the last repetition, what they share counted once."""
 
 
 def grouped(workloads: Sequence[Workload]) -> Iterator[tuple[Setup, list[Workload]]]:
@@ -55,35 +63,65 @@ def compare(systems: Sequence[System], workloads: Sequence[Workload], length: Le
     """The results of all systems for each workload in turn. The servers of equal setups keep running.
 
     The repetitions of the systems alternate, so that a machine that changes its speed changes it for all of them. A system that does not serve is
-    left out, and `failed` is told why.
+    left out, as is one that ends or stops answering in the middle, and `failed` is told why.
     """
     for setup, group in grouped(workloads):
         with ExitStack() as stack:
-            servers = []
+            servers: list[Running] = []
             for system in systems:
-                if not system.serves(setup):
-                    continue
-                try:
-                    servers.append(stack.enter_context(running(system, group[0])))
-                except BenchError as error:
-                    failed(str(error))
-            for server in servers:
-                server.load(group[-1], max(1.0, server.launch.warm_up_factor * length.seconds / 2))
-            for workload in group if servers else ():
-                for server in servers:
-                    server.check(workload)
-                yield alternate(servers, workload, length)
+                if system.serves(setup):
+                    with _telling(failed):
+                        servers.append(stack.enter_context(running(system, group[0])))
+            servers = [server for server in servers if _loads(server, group[-1], warm_up_s(server.launch.warm_up_factor, length), failed)]
+            for workload in group:
+                results = alternate(servers, workload, length, failed)
+                if results:
+                    yield results
+                servers = [server for server in servers if server.system.name in {result.system for result in results}]
 
 
-def alternate(servers: Sequence[Running], workload: Workload, length: Length) -> list[Result]:
-    """Let the servers take turns."""
-    samples: dict[str, list[Sample]] = {server.system.name: [] for server in servers}
+def warm_up_s(factor: int, length: Length) -> float:
+    """How long a system is loaded before it is measured, if it needs `factor` times as long as others."""
+    return max(1.0, factor * length.seconds / 2)
+
+
+@contextmanager
+def _telling(failed: Callable[[str], None]) -> Iterator[None]:
+    """What cannot be measured is told, and the others go on."""
+    try:
+        yield
+    except BenchError as error:
+        failed(str(error))
+
+
+def _loads(server: Running, workload: Workload, seconds: float, failed: Callable[[str], None], taken: list[Sample] | None = None) -> bool:
+    """Load it for so long, and keep the figures in `taken`; whether that could be done."""
+    with _telling(failed):
+        sample = server.load(workload, seconds)
+        if taken is not None:
+            taken.append(sample)
+        return True
+    return False
+
+
+def alternate(servers: Sequence[Running], workload: Workload, length: Length, failed: Callable[[str], None]) -> list[Result]:
+    """Check the servers, then let them take turns; those that answer wrongly, or fail in the middle, have no result."""
+    samples: dict[Running, list[Sample]] = {}
+    for server in servers:
+        with _telling(failed):
+            server.check(workload)
+            samples[server] = []
     for _ in range(length.repetitions + length.spare):
-        for server in servers:
-            taken = samples[server.system.name]
-            if sum(sample.foreign_cores <= DISTURBED_CORES for sample in taken) < length.repetitions:
-                taken.append(server.load(workload, length.seconds))
-    return [median(name, workload, best(taken, length.repetitions)) for name, taken in samples.items()]
+        for server, taken in tuple(samples.items()):
+            wanted = sum(sample.foreign_cores <= DISTURBED_CORES for sample in taken) < length.repetitions
+            if wanted and not _loads(server, workload, length.seconds, failed, taken):
+                del samples[server]
+    return [_result(server, workload, best(taken, length.repetitions)) for server, taken in samples.items()]
+
+
+def _result(server: Running, workload: Workload, taken: Sequence[Sample]) -> Result:
+    found = median(server.system.name, workload, taken)
+    return dataclasses.replace(found, start_s=round(server.start_s, 3), pss_mb=round(server.tree.pss_mb(), 1))
 
 
 def best(samples: Sequence[Sample], repetitions: int) -> list[Sample]:
@@ -110,4 +148,6 @@ def median(system: str, workload: Workload, samples: Sequence[Sample]) -> Result
         repetitions=len(samples),
         disturbed=sum(sample.foreign_cores > DISTURBED_CORES for sample in samples),
         batch=middle("batch"),
+        foreign_cores=middle("foreign_cores"),
+        stolen_cores=middle("stolen_cores"),
     )

@@ -17,6 +17,8 @@ from benchmarks.workloads import Answer, Setup, Workload
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PEERS = ROOT / "build" / "peers"
+PADDLE = ROOT / "build" / "models" / "paddle_sentiment"
+"""The trained model of PaddlePaddle; `models.install_models` makes it."""
 COMPILER = os.environ.get("CC", "cc")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 """For every system alike: what is compared is serving, not who takes more cores for the same product of matrices."""
@@ -82,6 +84,8 @@ class PlainSpeech:
             return answer
         if work == "iris":
             return str(json.loads(data)["class"])
+        if work == "paddle":
+            return data.decode().split()[-2].lower()
         return str(json.loads(data)["sentiment"]) if work == "sentiment" else data.decode().strip().strip('"')
 
 
@@ -134,7 +138,7 @@ class ModelServer:
         self._settings = settings
 
     def serves(self, setup: Setup) -> bool:
-        return setup.work != "iris" or self._own_forms
+        return setup.work not in ("iris", "paddle") or self._own_forms
 
     def launch(self, setup: Setup, port: int, directory: Path) -> Launch:
         write_model(directory / "store" / "m", setup, self._own_forms)
@@ -167,11 +171,16 @@ _HANDLERS = {
 }
 
 
-def write_model(directory: Path, setup: Setup, own_forms: bool) -> None:
-    """An unpacked archive of the model; `own_forms` where Argosy's handlers are known, without which every body is copied."""
+def write_model(directory: Path, setup: Setup, own_forms: bool, paddle: Path = PADDLE) -> None:
+    """An unpacked archive of the model; `own_forms` where Argosy's handlers are known, without which every body is copied. Raises `OSError`."""
     if setup.work == "sentiment":
         shutil.copytree(ROOT / "examples" / "sentiment" / "model", directory, ignore=shutil.ignore_patterns("__pycache__", "MAR-INF"))
         handler = "sentiment:Sentiment"
+    elif setup.work == "paddle":
+        if not paddle.exists():
+            raise FileNotFoundError(f"no {paddle}: scripts/bench --install-models makes it")
+        shutil.copytree(paddle, directory)
+        handler = "paddle_sentiment_analysis:handle"
     elif setup.work == "iris":
         example = ROOT / "examples" / "frameworks" / "onnx_iris"
         directory.mkdir(parents=True)

@@ -15,11 +15,13 @@ def results_table(results: Sequence[Result]) -> str:
     """The systems at one workload; ratios to the first of them."""
     first = results[0]
     header = f"{'system':12}{'CPU µs/req':>12}{'× ' + first.system:>10}{'req/s':>10}{'÷ ' + first.system:>10}"
-    lines = [f"\n{first.workload}", "  " + header + "".join(f"{name + ' µs':>10}" for name in ("p50", "p90", "p99", "p99.9")) + "  "]
+    more = f"{'start s':>9}{'PSS MB':>8}{'foreign':>9}{'steal':>7}"
+    lines = [f"\n{first.workload}", "  " + header + "".join(f"{name + ' µs':>10}" for name in ("p50", "p90", "p99", "p99.9")) + more]
     for result in results:
         ratios = f"{result.cpu_us:12.1f}{quotient(result.cpu_us, first.cpu_us):>10}{result.rate:10.0f}{quotient(result.rate, first.rate):>10}"
         times = "".join(f"{getattr(result, name + '_us'):10.0f}" for name in PERCENTILES)
-        lines.append(f"  {result.system:12}{ratios}{times}  {remarks(result)}".rstrip())
+        load = f"{result.start_s:9.2f}{result.pss_mb:8.1f}{result.foreign_cores:9.2f}{result.stolen_cores:7.2f}"
+        lines.append(f"  {result.system:12}{ratios}{times}{load}  {remarks(result)}".rstrip())
     return "\n".join(lines)
 
 
@@ -58,10 +60,12 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def results_markdown(results: Sequence[Result]) -> str:
     """All results as a table of a page."""
-    lines = ["| workload | system | CPU a request | requests a second | p50 | p99 | p99.9 |", "|---|---|--:|--:|--:|--:|--:|"]
+    heads = ("workload", "system", "CPU a request", "requests a second", "p50", "p90", "p99", "p99.9", "memory", "other load")
+    lines = [f"| {' | '.join(heads)} |", f"|---|---|{'--:|' * (len(heads) - 2)}"]
     for result in results:
-        times = " | ".join(amount(value, "µs") for value in (result.p50_us, result.p99_us, result.p999_us))
-        lines.append(f"| {result.workload} | {result.system} | {amount(result.cpu_us, 'µs')} | {amount(result.rate, '')} | {times} |")
+        times = " | ".join(amount(getattr(result, name + "_us"), "µs") for name in PERCENTILES)
+        figures = f"{amount(result.cpu_us, 'µs')} | {amount(result.rate, '')} | {times} | {amount(result.pss_mb, 'MB')}"
+        lines.append(f"| {result.workload} | {result.system} | {figures} | {result.foreign_cores:.2f} |")
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import random
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 KILOBYTE = 1000
@@ -22,7 +23,7 @@ class Setup:
     """What a server is started for: workloads with equal setups are measured on the same one."""
 
     work: str
-    """The model: `noop`, `echo`, `mlp`, `size`, `private`, `send`, `sleep`, `count`, `sentiment`, `iris`."""
+    """The model: `noop`, `echo`, `mlp`, `size`, `private`, `send`, `sleep`, `count`, `sentiment`, `iris`, `paddle`."""
     workers: int = 1
     batch_size: int = 1
     batch_delay_ms: int = 5
@@ -47,7 +48,11 @@ class Workload:
     @property
     def content_type(self) -> str:
         """Of the request."""
-        return {"echo": JSON, "iris": JSON, "sentiment": TEXT}.get(self.setup.work, BYTES)
+        return {"echo": JSON, "iris": JSON, "sentiment": TEXT, "paddle": TEXT}.get(self.setup.work, BYTES)
+
+    def over_tls(self) -> Workload:
+        """The same with clients that speak TLS."""
+        return self if self.setup.tls else replace(self, name=f"{self.name}, TLS", setup=replace(self.setup, tls=True))
 
     def at(self, connections: int) -> Workload:
         """The same with another number of clients."""
@@ -60,6 +65,8 @@ class Workload:
             return json.dumps({"x": [round(make.uniform(-1, 1), 6) for _ in range(16)]}).encode()
         if self.setup.work == "mlp":
             return struct.pack("<512f", *(make.gauss(0, 1) for _ in range(512)))
+        if self.setup.work == "paddle":
+            return f"This is {make.choice(['an amazing', 'a terrible, boring'])} movie.".encode()
         if self.setup.work == "sentiment":
             return f"A {make.choice(PRAISE)} film, {make.choice(PRAISE)} and never {make.choice(BLAME)}.".encode()
         if self.setup.work == "iris":
@@ -83,6 +90,8 @@ class Workload:
             return answer == len(body)
         if work == "iris":
             return answer == _flower(body)
+        if work == "paddle":
+            return answer == ("positive" if b"amazing" in body else "negative")
         return answer == {"sentiment": "positive"}.get(work, "OK")
 
 
@@ -115,6 +124,13 @@ OUT_1MB = Workload("1 MB out", Setup("send"), 8, MEGABYTE)
 OUT_10MB = Workload("10 MB out", Setup("send"), 8, 10 * MEGABYTE)
 LATE = Workload("2 ms batches of 8", Setup("count", batch_size=8, batch_delay_ms=2), 8)
 
+def crossed(workloads: Sequence[Workload], connections: Sequence[int], workers: Sequence[int], tls: bool) -> list[Workload]:
+    """Each workload with each number of clients and of workers, and over TLS if wanted; where none are given, with those that it has."""
+    several = [each.at(number) for each in workloads for number in connections or (each.connections,)]
+    several = [replace(each, setup=replace(each.setup, workers=number)) for each in several for number in workers or (each.setup.workers,)]
+    return list(dict.fromkeys(each.over_tls() if tls else each for each in several))
+
+
 ALL: dict[str, list[Workload]] = {
     "no-op": [NOOP.at(connections) for connections in (1, 8, 64, 256)] + [replace(NOOP, setup=Setup("noop", workers=2))],
     "json": [Workload("JSON echo", Setup("echo"), connections) for connections in (8, 64)],
@@ -126,7 +142,9 @@ ALL: dict[str, list[Workload]] = {
     "body-out": [Workload("100 kB out", Setup("send"), 8, 100 * KILOBYTE), OUT_1MB, OUT_10MB],
     "sleeper": [Workload("10 ms sleeper", Setup("sleep"), 8), Workload("10 ms sleeper", Setup("sleep", workers=2), 8)],
     "sentiment": [Workload("sentiment, no framework", Setup("sentiment"), 8)],
-    "iris": [Workload("iris, ONNX Runtime", Setup("iris", batch_size=9), 8)],
+    "paddle": [Workload("sentiment, PaddlePaddle", Setup("paddle"), 8),
+               Workload("sentiment, PaddlePaddle, batches of 8", Setup("paddle", batch_size=8), 8)],
+    "iris": [Workload("iris, ONNX Runtime", Setup("iris", batch_size=8), 8)],
     "batches": [LATE.at(2), LATE, LATE.at(64)],
     "tls": [NOOP_TLS],
 }

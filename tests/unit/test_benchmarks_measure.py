@@ -18,7 +18,7 @@ from benchmarks.measure import BenchError, Running, running
 from benchmarks.processes import Tree
 from benchmarks.resources import process_start_s, raise_open_files
 from benchmarks.rounds import Length, compare
-from benchmarks.systems import COMPILER, System, own_systems
+from benchmarks.systems import COMPILER, Launch, System, own_systems
 from benchmarks.workloads import LATE, NOOP, OUT_1MB, VIEW_1MB, Workload
 
 needs_tools = pytest.mark.skipif(
@@ -97,6 +97,71 @@ def test_a_system_that_does_not_serve_is_left_out(systems: dict[str, System]) ->
     assert [result.system for result in results] == ["floor"]
     assert "ends does not serve" in problems[0]
     assert "no licence" in problems[0]
+
+
+class Dies:
+    """A system that answers a number of requests and is gone then."""
+
+    name = "dies"
+
+    def __init__(self, model: System, answers: int) -> None:
+        self.speech = model.speech
+        self._answers = answers
+
+    def serves(self, setup: object) -> bool:
+        return True
+
+    def launch(self, setup: object, port: int, directory: Path) -> Launch:
+        code = (
+            "import http.server, os, sys\n"
+            "class Handler(http.server.BaseHTTPRequestHandler):\n"
+            "    left = int(sys.argv[2])\n"
+            "    def do_POST(self):\n"
+            "        Handler.left -= 1\n"
+            "        if Handler.left < 0:\n"
+            "            os._exit(1)\n"
+            "        self.rfile.read(int(self.headers['Content-Length']))\n"
+            "        self.send_response(200)\n"
+            "        self.send_header('Content-Length', '2')\n"
+            "        self.end_headers()\n"
+            "        self.wfile.write(b'OK')\n"
+            "http.server.HTTPServer(('127.0.0.1', int(sys.argv[1])), Handler).serve_forever()\n"
+        )
+        return Launch([sys.executable, "-c", code, str(port), str(self._answers)])
+
+
+@needs_tools
+@pytest.mark.parametrize("answers", [30, 70], ids=["when it is checked", "when it is loaded"])
+def test_a_system_that_dies_in_the_middle_is_left_out(systems: dict[str, System], answers: int) -> None:
+    """The start needs one answer and each check 64. Whatever comes, the other system has its result, and the death is told once."""
+    problems: list[str] = []
+    (results,) = compare([Dies(systems["floor"], answers), systems["floor"]], [NOOP.at(1)], Length(1, 1, 0), problems.append)
+    assert [result.system for result in results] == ["floor"]
+    assert len(problems) == 1
+    assert problems[0].startswith("dies ")
+
+
+@needs_tools
+def test_results_tell_what_else_the_machine_did(systems: dict[str, System]) -> None:
+    """Start, memory and foreign load stand beside the figures."""
+    ((result,),) = compare([systems["bare"]], [NOOP.at(1)], Length(1, 1, 0), pytest.fail)
+    assert result.start_s > 0
+    assert result.pss_mb > 1
+    assert result.foreign_cores >= result.stolen_cores >= 0 or result.stolen_cores > 0
+
+
+class NotThere(Dies):
+    """A system whose program is missing."""
+
+    def launch(self, setup: object, port: int, directory: Path) -> Launch:
+        return Launch([str(directory / "nothing")])
+
+
+def test_a_program_that_is_missing_is_told(systems: dict[str, System]) -> None:
+    """An environment that was half removed ends no run."""
+    problems: list[str] = []
+    assert list(compare([NotThere(systems["bare"], 0)], [NOOP.at(1)], Length(1, 1, 0), problems.append)) == []
+    assert "dies cannot be prepared for noop" in problems[0]
 
 
 class CannotBePrepared(Ends):

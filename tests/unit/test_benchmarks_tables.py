@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
@@ -11,9 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.measure import BenchError, Sample, read_report
+from benchmarks.peers import PEERS
 from benchmarks.plot import Bar, bars, position
 from benchmarks.resources import Footprint, Idle
-from benchmarks.rounds import Result, best, grouped, median
+from benchmarks.rounds import Length, Result, best, grouped, median
+from benchmarks.run import duration_s
 from benchmarks.tables import idle_line, remarks, results_markdown, results_table, targets_markdown, targets_table
 from benchmarks.targets import OURS, TARGETS, AtMost, Figures, Ratio, amount, plan, rows, verdict
 from benchmarks.workloads import ALL, NOOP, VIEW_1MB, VIEW_10MB
@@ -132,6 +135,23 @@ def test_results_are_compared_with_the_first_system() -> None:
     assert text.endswith("2 errors, 1/3 disturbed")
     assert results_table([result("floor", cpu_us=0.0)]).splitlines()[-1].split()[2] == "-"
     assert remarks(result("floor")) == ""
+
+
+def test_results_say_what_else_ran() -> None:
+    """Start, memory, foreign load and steal have columns of their own, on the page memory and load."""
+    found = dataclasses.replace(result("floor"), start_s=1.25, pss_mb=45.6, foreign_cores=0.12, stolen_cores=0.03)
+    head, line = results_table([found]).splitlines()[2:]
+    assert head.endswith("start s  PSS MB  foreign  steal")
+    assert line.split()[-4:] == ["1.25", "45.6", "0.12", "0.03"]
+    assert "| 200 µs | 300 µs | 400 µs | 45.6 MB | 0.12 |" in results_markdown([found])
+
+
+@pytest.mark.parametrize(("length", "idle", "most_minutes"), [(Length(3, 3, 3), 10_000, 15), (Length(1, 2, 0), 1_000, 5)], ids=["full", "quick"])
+def test_a_run_of_all_systems_has_a_bound(length: Length, idle: int, most_minutes: int) -> None:
+    """Repetitions that are disturbed are made again as often as there are some, and never more."""
+    least, most = duration_s(["floor", "bare", OURS, "original", *PEERS], length, idle)
+    assert 0 < least <= most <= 60 * most_minutes
+    assert duration_s([OURS], length, idle) < (least, most)
 
 
 def test_idle_connections_are_one_sentence() -> None:

@@ -17,11 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.clients import content_length, idle_connections, request, summary
 from benchmarks.measure import BenchError
+from benchmarks.models import install_models
 from benchmarks.peers import PEERS, OpenInference, install
 from benchmarks.systems import PlainSpeech, variant, write_model
-from benchmarks.workloads import ALL, LATE, MLP, NOOP, OUT_1MB, VIEW_1MB, Setup, Workload
+from benchmarks.workloads import ALL, LATE, MLP, NOOP, OUT_1MB, VIEW_1MB, Setup, Workload, crossed
 
-ECHO, SENTIMENT, IRIS, SLEEPER = (ALL[name][0] for name in ("json", "sentiment", "iris", "sleeper"))
+ECHO, SENTIMENT, PADDLE, IRIS, SLEEPER = (ALL[name][0] for name in ("json", "sentiment", "paddle", "iris", "sleeper"))
 
 
 @pytest.mark.parametrize("workload", [each for group in ALL.values() for each in group if each.size < 2_000_000], ids=lambda each: each.key)
@@ -41,7 +42,7 @@ def test_bodies_of_other_seeds_are_told_apart() -> None:
 @pytest.mark.parametrize(("workload", "answer", "right"), [
     (NOOP, "OK", True), (NOOP, "ok", False), (SLEEPER, "OK", True), (SENTIMENT, "positive", True), (SENTIMENT, "negative", False),
     (LATE, 8, True), (LATE, 9, False), (LATE, 0, False), (LATE, "8", False), (VIEW_1MB, 1, False), (ECHO, 3, False),
-    (MLP, [1.0], False), (MLP, "y", False),
+    (MLP, [1.0], False), (MLP, "y", False), (PADDLE, "maybe", False),
 ])
 def test_only_the_right_answer_is_right(workload: Workload, answer: str | int, right: bool) -> None:
     """Also of the right type."""
@@ -68,6 +69,7 @@ def test_network_is_the_same_everywhere() -> None:
 @pytest.mark.parametrize(("workload", "data", "answer"), [
     (NOOP, b"OK", "OK"), (NOOP, b'"OK"\n', "OK"), (VIEW_1MB, b"17", 17), (OUT_1MB, b"abc", 3), (ECHO, b'{"y": 0.5}', 0.5), (LATE, b"8", 8),
     (MLP, b'{"y": [1.0, 2.0]}', [1.0, 2.0]), (SENTIMENT, b'{"sentiment": "positive"}', "positive"), (IRIS, b'{"class": 2}', "2"),
+    (PADDLE, b"Prediction : This is a Negative review", "negative"),
 ])
 def test_plain_answers_are_read(workload: Workload, data: bytes, answer: object) -> None:
     """Text, numbers and JSON."""
@@ -106,6 +108,35 @@ def test_models_are_written_for_those_who_know_only_the_old_forms(tmp_path: Path
         assert (tmp_path / str(own) / f"{handler.partition(':')[0]}.py").is_file()
     write_model(tmp_path / "sentiment", Setup("sentiment"), True)
     assert (tmp_path / "sentiment" / "weights.json").is_file()
+
+
+def test_workloads_are_crossed_with_connections_and_workers() -> None:
+    """Every workload with every number of clients and workers, once; without numbers as it is."""
+    found = crossed(ALL["json"], (1, 64), (1, 2), tls=False)
+    assert [each.key for each in found] == [
+        "JSON echo · 1 connection", "JSON echo · 1 connection, 2 workers", "JSON echo · 64 connections", "JSON echo · 64 connections, 2 workers",
+    ]
+    assert crossed(ALL["no-op"], (), (), tls=False) == ALL["no-op"]
+
+
+def test_workloads_go_over_tls() -> None:
+    """Under another name; one that does so anyhow stays what it is."""
+    (found,) = crossed([MLP], (), (), tls=True)
+    assert found.name == "MLP, TLS"
+    assert found.setup.tls
+    assert crossed(ALL["tls"], (), (), tls=True) == ALL["tls"]
+
+
+def test_models_that_cannot_be_had_are_told() -> None:
+    """With what the command said that failed, here nothing."""
+    with pytest.raises(BenchError, match="the models cannot be had: "):
+        install_models("/bin/false")
+
+
+def test_a_model_that_was_not_trained_is_told(tmp_path: Path) -> None:
+    """The message says which command makes it."""
+    with pytest.raises(FileNotFoundError, match=r"no .*absent: scripts/bench --install-models makes it"):
+        write_model(tmp_path / "m", Setup("paddle"), True, tmp_path / "absent")
 
 
 def test_variants_are_argosy_set_otherwise(tmp_path: Path) -> None:
