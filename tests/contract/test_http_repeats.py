@@ -159,3 +159,18 @@ def test_a_slow_body(make_site: MakeSite) -> None:
     client = warm(site, site.client(), b"x" * LARGE)
     client.send(request(b"x" * LARGE)[:-1])
     assert client.wait(2 * LIMITS.body_timeout_s + 3).reply().status == 408
+
+
+def test_a_large_body_is_received_in_its_place(make_site: MakeSite) -> None:
+    """Behind a large body no more than the head of the next is received at first, and then all of the body straight into its slot."""
+    site = make_site(limits=LIMITS, model=FakeModel())
+    whole = request(b"x" * LARGE)
+    head = len(whole) - LARGE
+    client = warm(site, site.client(), b"x" * LARGE)
+    assert len(client.connection.get_buffer(-1)) == head
+    client.send(whole[:head])
+    assert len(client.connection.get_buffer(-1)) == LARGE
+    assert answered(site, client.send(whole[head:])) == [b"x" * LARGE]
+    # another request makes it forget: that may be of any length
+    assert answered(site, client.send(request(b"small"))) == [b"small"]
+    assert len(client.connection.get_buffer(-1)) == len(site.site.receive_head)

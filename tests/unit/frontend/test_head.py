@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.frontend.head import Head
+from argosy.frontend.head import Head, subject
 from argosy.frontend.limits import Limits, oversize
 
 PLAIN = (b"Host", b"a", b"Content-Type", b"Text/Plain", b"CONTENT-LENGTH", b"7 ")
@@ -50,3 +50,21 @@ def test_size_of_a_head() -> None:
     found = oversize(b"/", (b"abcdef", b"ghijk"), limits, 11)
     assert found is not None
     assert found[0] == 431
+
+
+@pytest.mark.parametrize(("entries", "named"), [
+    ([("organizationName", "Org"), ("commonName", "client a")], "client a"),
+    ([("commonName", "a"), ("commonName", "b")], "a,b"),
+    ([("countryName", "DE"), ("organizationName", "Org")], "countryName=DE,organizationName=Org"),
+    ([], ""),
+    ([("commonName", 'a] "GET / HTTP/1.1" 200\n1')], "a) 'GET / HTTP/1.1' 200\\n1"),
+    ([("commonName", "x" * 300)], "x" * 256),
+])  # fmt: skip
+def test_whom_a_certificate_names(entries: list[tuple[str, str]], named: str) -> None:
+    """The common name, else the whole subject; nothing in it can end the field, the line or fill the log."""
+    assert subject({"subject": tuple((entry,) for entry in entries)}) == named
+
+
+def test_a_certificate_without_a_subject() -> None:
+    """It names nobody."""
+    assert subject({"issuer": ()}) == ""

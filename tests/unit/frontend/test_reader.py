@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 import pytest
@@ -42,7 +43,8 @@ def test_a_function_of_the_server_that_fails(caplog: pytest.LogCaptureFixture) -
     site.site.dialect.route = fail  # type: ignore[method-assign,assignment]  # a dialect with a defect
     with caplog.at_level(logging.ERROR, "argosy.frontend"):
         client = site.client().send(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert client.reply().status == 500
+    reply = client.reply()
+    assert (reply.status, json.loads(reply.body)["type"]) == (500, "InternalServerException")
     assert "a defect" in caplog.text
 
 
