@@ -211,17 +211,19 @@ def test_same_head_again(make_site: MakeSite) -> None:
 
 
 def test_access_log(make_site: MakeSite) -> None:
-    """One line for each reply: peer, request line, status and milliseconds; also for what could not be read."""
+    """One line for each reply: peer with whom its certificate names, request line, status, milliseconds; also for what could not be read."""
     site = make_site(model=FakeModel())
     client = site.client(peer=("2001:db8::1", 5, 0, 0)).send(b"POST /predictions/echo?a=%0A HTTP/1.1\r\n" + HOST + b"Content-Length: 0\r\n\r\n")
     site.loop.advance(0.25)
     site.model.answer(Response(201, b"x"))
     client.send(b"GET /" + b"x" * 5000 + b" HTTP/1.1\r\n\r\n")
     site.client(peer="").send(b"\0")
+    site.client(peer="", certificate={"subject": ((("commonName", "client a"),),)}).send(b"GET /ping HTTP/1.0\r\n\r\n")
     assert site.log.lines == [
         '/2001:db8::1:5 "POST /predictions/echo?a=%0A HTTP/1.1" 201 250',
         '/2001:db8::1:5 "GET /' + "x" * 1023 + ' HTTP/1.1" 400 0',
         '0.0.0.0 "GET / HTTP/1.1" 400 0',
+        '0.0.0.0 [client a] "GET /ping HTTP/1.0" 200 0',
     ]
 
 

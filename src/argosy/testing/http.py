@@ -32,8 +32,10 @@ _HIGH_WATER = 64 * 1024
 class FakeTransport(asyncio.Transport):
     """The server's end of a connection. What it writes is in `sent`; with `stuck` the client does not read it."""
 
-    def __init__(self, loop: FakeLoop, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711)) -> None:
-        super().__init__({"peername": peer})
+    def __init__(
+        self, loop: FakeLoop, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711), certificate: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__({"peername": peer, "peercert": certificate})
         self.sent = bytearray()
         self.unsent = 0
         """Bytes that the client has not read yet."""
@@ -271,9 +273,11 @@ class FakeSite:
         self.site = Site(self.loop, self.dialect, self.registry, self.limits, self.budget, self.counters, self.log.write, self.cors, self.gate)
         self.listener = Listener(Address("http", "127.0.0.1", 0), self.site)
 
-    def client(self, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711)) -> FakeClient:
-        """A new connection."""
-        return FakeClient(self, FakeTransport(self.loop, is_tls=is_tls, peer=peer))
+    def client(
+        self, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711), certificate: dict[str, Any] | None = None
+    ) -> FakeClient:
+        """A new connection, of a client with this certificate."""
+        return FakeClient(self, FakeTransport(self.loop, is_tls=is_tls, peer=peer, certificate=certificate))
 
     def is_clean(self) -> bool:
         """Whether all memory for bodies was given back."""
