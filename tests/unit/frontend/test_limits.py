@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.frontend.limits import NO_MEMORY, Limits, Problem, endless, long_head, long_trailers, over_budget, oversize, slow_body, slow_head, too_large
+from argosy.frontend.limits import (
+    NO_MEMORY,
+    Limits,
+    Problem,
+    endless,
+    long_head,
+    long_trailers,
+    over_budget,
+    oversize,
+    slow_body,
+    slow_head,
+    too_large,
+)
 
 LIMITS = Limits(target_bytes=10, head_bytes=20, body_timeout_s=2.0)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import socket
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -10,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from fakes.certificates import identity
 
 MANIFEST = b'{"model": {"modelName": "m", "handler": "service:handle"}}'
 MODEL = {"service.py": b"def handle(data, context):\n    return data\n", "sub/weights.bin": bytes(range(256)), "MAR-INF/MANIFEST.json": MANIFEST}
@@ -73,10 +79,11 @@ class WebServer:
     answers: dict[str, Answer] = field(default_factory=dict)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     port: int = 0
+    scheme: str = "http"
 
     def url(self, path: str) -> str:
         """The whole address of a path."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{self.scheme}://127.0.0.1:{self.port}{path}"
 
     def serve(self, path: str, body: bytes, status: int = 200, **headers: str) -> str:
         """Answer that path with these bytes; returns the whole address."""
@@ -97,10 +104,10 @@ class WebServer:
         return self.serve(path, b"", 302, Location=location)
 
 
-@pytest.fixture
-def web() -> Iterator[WebServer]:
+@contextlib.contextmanager
+def running(tls: ssl.SSLContext | None = None) -> Iterator[WebServer]:
     """A running web server."""
-    server = WebServer()
+    server = WebServer(scheme="https" if tls else "http")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -114,10 +121,35 @@ def web() -> Iterator[WebServer]:
         def log_message(self, format: str, *args: object) -> None:
             """Tests need no access log."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    class Server(ThreadingHTTPServer):
+        def get_request(self) -> tuple[socket.socket, Any]:
+            client, peer = super().get_request()
+            return (client if tls is None else tls.wrap_socket(client, server_side=True, do_handshake_on_connect=False)), peer
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """A client that does not believe the certificate goes away."""
+
+    with Server(("127.0.0.1", 0), Handler) as running:
         server.port = running.server_address[1]
         thread = threading.Thread(target=running.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         yield server
         running.shutdown()
         thread.join()
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A running web server."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def secure_web(tmp_path: Path) -> Iterator[tuple[WebServer, Path]]:
+    """A web server with TLS for 127.0.0.1 and localhost, and the file of its certificate, which no authority has signed."""
+    made = identity(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(made.certificate, made.key)
+    with running(context) as server:
+        yield server, made.certificate

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -275,6 +276,37 @@ def test_no_proxy_and_no_encoding_is_asked_for(web: WebServer, monkeypatch: pyte
     assert web.requests[0][1]["Host"] == f"127.0.0.1:{web.port}"
 
 
-def test_https_needs_a_certificate_that_is_known(web: WebServer) -> None:
-    """A server without TLS, or with an unknown certificate, is not believed."""
+def test_https_needs_a_certificate_that_is_known(web: WebServer, secure_web: tuple[WebServer, Path]) -> None:
+    """A server without TLS, or with an unknown certificate, is not believed: nothing is asked of it."""
+    server, _ = secure_web
     assert refusal(web.serve("/x", BODY).replace("http:", "https:")).code is ErrorCode.DOWNLOAD_FAILED
+    error = refusal(server.serve("/x", BODY))
+    assert error.code is ErrorCode.DOWNLOAD_FAILED
+    assert "certificate" in error.detail
+    assert server.requests == []
+
+
+def test_https_with_a_certificate_of_the_host(secure_web: tuple[WebServer, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that the system trusts is good for the names in it, and for no other; the Host header names the port."""
+    server, certificate = secure_web
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    url = server.serve("/x", BODY)
+    assert fetched(url) == BODY
+    assert server.requests[0][1]["Host"] == f"127.0.0.1:{server.port}"
+    assert "certificate" in refusal(url.replace("127.0.0.1", "127.1")).detail
+    assert len(server.requests) == 1
+
+
+def test_a_redirection_never_leaves_https(web: WebServer, secure_web: tuple[WebServer, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """From http to https it may lead, not back: what came over a secure connection is not taken from an open one."""
+    server, certificate = secure_web
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert fetched(web.redirect("/up", server.serve("/x", BODY))) == BODY
+    web.serve("/open", BODY)
+    for where in (web.url("/open"), web.url("/open").upper().replace("/OPEN", "/open")):
+        error = refusal(server.redirect("/down", where))
+        assert error.message.endswith(", code: 302")
+        assert "is not followed" in error.detail
+    assert [path for path, _ in web.requests] == ["/up"]
+    for where in ("x", server.url("/x").replace("https", "HTTPS")):
+        assert fetched(server.redirect("/same", where)) == BODY
