@@ -166,6 +166,24 @@ def test_too_many_connections(make_site: MakeSite) -> None:
     assert is_accepted(site.client().send(PING).reply())
 
 
+def test_nothing_more_is_read_of_a_client_that_does_not_read(make_site: MakeSite) -> None:
+    """Its next request waits until it has taken what was written for it, and what follows that is not even received."""
+    site = make_site(model=FakeModel())
+    client = site.client()
+    client.transport.stuck = True
+    client.send(post(b"first"))
+    site.model.answer(Response(200, b"x" * 100_000))
+    client.send(post(b"second"))
+    assert client.transport.is_reading_paused
+    assert site.model.bodies == [b"first"]
+    client.transport.read_on()
+    client.pump()
+    assert site.model.bodies == [b"first", b"second"]
+    site.model.answer(Response(200, b"y"))
+    assert [reply.body[:1] for reply in client.replies()] == [b"x", b"y"]
+    assert not client.transport.is_reading_paused
+
+
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 

@@ -134,6 +134,24 @@ def test_tcp(run: Callable[[Scenario], None], host: str) -> None:
     run(scenario)
 
 
+def test_all_interfaces_are_those_of_ipv4_too(run: Callable[[Scenario], None]) -> None:
+    """Whoever listens on `::` is found under 127.0.0.1 as well."""
+
+    async def scenario() -> None:
+        try:
+            async with serving(Address("http", "::", 0)) as served:
+                reader, writer = await asyncio.open_connection("127.0.0.1", served.listener.address.port)
+                writer.write(LAST)
+                (reply,) = read_replies(await reader.read(-1))
+                assert reply.status == 200
+                writer.close()
+                await writer.wait_closed()
+        except ArgosyError as error:
+            pytest.skip(f"no IPv6 here: {error}")
+
+    run(scenario)
+
+
 def test_unix_socket(run: Callable[[Scenario], None], tmp_path: Path) -> None:
     """A socket file that was left behind is replaced, and removed at the end."""
     path = tmp_path / "argosy.sock"
