@@ -1,4 +1,4 @@
-"""The table of worker states: every row, every illegal pair, and what holds after any sequence of events."""
+"""The table of worker states: stories that use every row, every illegal pair, and what holds after any sequence of events."""
 
 from __future__ import annotations
 
@@ -22,13 +22,58 @@ def at(state: State) -> WorkerState:
     return worker
 
 
-@pytest.mark.parametrize(("state", "event"), TRANSITIONS, ids=lambda value: value.value)
-def test_rows(state: State, event: Event) -> None:
-    """A legal event leads where the table says and returns its actions."""
-    worker = at(state)
-    target, actions = TRANSITIONS[state, event]
-    assert worker.on(event) == actions
-    assert worker.state is target
+LOADS = ((E.STARTED, S.LOADING, (A.SEND_LOAD,)), (E.LOADED, S.IDLE, (A.OFFER,)))
+WORKS = (*LOADS, (E.SENT, S.BUSY, ()))
+DRAINS = (*WORKS, (E.DRAIN, S.DRAINING, (A.WITHDRAW,)))
+OVER = (E.EXITED, S.STOPPED, (A.SETTLE, A.FREE))
+DIES = (E.EXITED, S.BACKOFF, (A.WITHDRAW, A.SETTLE, A.ARM_RETRY))
+FAILS = (E.EXITED, S.BACKOFF, (A.ARM_RETRY,))
+STORIES: dict[str, tuple[tuple[Event, State, tuple[Action, ...]], ...]] = {
+    "works and is scaled down": (
+        *WORKS, (E.SENT, S.BUSY, ()), (E.DONE, S.IDLE, ()), (E.DRAIN, S.STOPPING, (A.WITHDRAW, A.SEND_STOP)), (E.DRAIN, S.STOPPING, ()), OVER,
+        (E.DRAIN, S.STOPPED, ()), (E.STOP, S.STOPPED, ()),
+    ),
+    "is scaled down, then stopped, while it works": (
+        *DRAINS, (E.DRAIN, S.DRAINING, ()), (E.DONE, S.STOPPING, (A.SEND_STOP,)), (E.STOP, S.STOPPING, (A.KILL,)), OVER,
+    ),
+    "does not stop when told to": (*DRAINS, (E.DONE, S.STOPPING, (A.SEND_STOP,)), (E.HUNG, S.STOPPING, (A.KILL,)), OVER),
+    "is stopped while it drains": (*DRAINS, (E.STOP, S.STOPPING, (A.KILL,)), (E.DONE, S.STOPPING, ()), OVER),
+    "hangs while it drains": (*DRAINS, (E.HUNG, S.STOPPING, (A.KILL,)), OVER),
+    "dies while it drains": (*DRAINS, OVER),
+    "is stopped while it works": (*WORKS, (E.STOP, S.STOPPING, (A.WITHDRAW, A.KILL)), OVER),
+    "is stopped while it waits": (*LOADS, (E.STOP, S.STOPPING, (A.WITHDRAW, A.KILL)), OVER),
+    "dies while it waits, and comes again": (*LOADS, DIES, (E.RETRY, S.SPAWNING, (A.SPAWN,)), *LOADS),
+    "dies while it works, and is not wanted any more": (*WORKS, DIES, (E.DRAIN, S.STOPPED, (A.DISARM_RETRY, A.FREE))),
+    "hangs while it works, and is stopped": (
+        *WORKS, (E.HUNG, S.BUSY, (A.WITHDRAW, A.KILL)), DIES, (E.STOP, S.STOPPED, (A.DISARM_RETRY, A.FREE)),
+    ),
+    "breaks the protocol while it waits": (*LOADS, (E.HUNG, S.IDLE, (A.WITHDRAW, A.KILL)), DIES),
+    "cannot load": (*LOADS[:1], (E.LOAD_FAILED, S.LOADING, ()), (E.HUNG, S.LOADING, (A.KILL,)), FAILS),
+    "is scaled down while it loads": (*LOADS[:1], (E.DRAIN, S.STOPPING, (A.KILL,)), (E.LOADED, S.STOPPING, ()), OVER),
+    "is stopped while it loads": (*LOADS[:1], (E.STOP, S.STOPPING, (A.KILL,)), (E.LOAD_FAILED, S.STOPPING, ()), OVER),
+    "cannot be started": (FAILS, (E.RETRY, S.SPAWNING, (A.SPAWN,))),
+    "is scaled down before it has started": ((E.DRAIN, S.STOPPING, ()), (E.STARTED, S.STOPPING, (A.KILL,)), OVER),
+    "is stopped before it could start": ((E.STOP, S.STOPPING, ()), OVER),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_stories(story: str) -> None:
+    """What becomes of a worker, event by event, and what its owner has to do each time."""
+    worker = WorkerState()
+    for event, state, actions in STORIES[story]:
+        assert (worker.on(event), worker.state) == (actions, state), event
+
+
+def test_the_stories_tell_everything() -> None:
+    """Each row of the table is a part of one."""
+    told, worker = set(), WorkerState()
+    for story in STORIES.values():
+        worker.state = S.SPAWNING
+        for event, state, _ in story:
+            told.add((worker.state, event))
+            worker.state = state
+    assert told == set(TRANSITIONS)
 
 
 @pytest.mark.parametrize(("state", "event"), sorted(set(itertools.product(S, E)) - set(TRANSITIONS), key=str), ids=lambda value: value.value)
