@@ -74,6 +74,44 @@ def test_cut_at_every_byte(make_site: MakeSite, size: int) -> None:
         assert answered(site, client.send(whole[:cut], whole[cut:])) == [b"x" * size]
 
 
+FOREIGN = {
+    "of the server": request(b"12345").replace(b"POST /predictions/echo", b"GET /show"),
+    "with an id": request(b"12345", b"X-Request-Id: mine"),
+    "that waits": request(b"12345", b"Expect: 100-continue"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_another_request_before_the_answer(make_site: MakeSite, kind: str) -> None:
+    """Bytes that come while an earlier request is answered are never taken for the beginning of that one, however alike their sizes are."""
+    site = make_site(limits=LIMITS, model=FakeModel())
+    first, other = request(b"abcde", b"X-User: alice"), FOREIGN[kind]
+    client = site.client().send(first[:20], first[20:])  # in two packets, so that its own bytes are not known
+    client.send(other)
+    assert answered(site, client)[0] == b"abcde"
+    client.send(other)
+    assert not [job for job in site.model.jobs if b"alice" in job.headers]
+    assert answered(site, client)[-1:] == [b"12345"]
+    assert site.model.bodies == [b"abcde"] + ([] if kind == "of the server" else [b"12345"] * 2)
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"0.9", b"2.0"])
+def test_the_same_fields_in_another_version(make_site: MakeSite, version: bytes) -> None:
+    """What was known of HTTP/1.1 says nothing of a request of another version."""
+    site = make_site(limits=LIMITS, model=FakeModel())
+    stays = request(b"12345", b"Connection: keep-alive")
+    client = site.client().send(stays)
+    assert answered(site, client) == [b"12345"]
+    client.send(stays.replace(b"HTTP/1.1", b"HTTP/" + version))
+    if version == b"1.0":
+        exchange = client.connection.exchange
+        assert exchange is not None
+        assert exchange.head.version == b"1.0"
+        assert answered(site, client) == [b"12345"]
+    else:
+        assert [reply.status for reply in client.replies()] == [505]
+
+
 @pytest.mark.parametrize("size", [10, LARGE])
 def test_the_model_is_gone(make_site: MakeSite, size: int) -> None:
     """A known beginning is looked up again when the models have changed."""

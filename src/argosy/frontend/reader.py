@@ -41,7 +41,7 @@ class Reader:
     def feed(self, data: memoryview) -> None:
         """Bytes have come: read them."""
         connection = self._connection
-        before = connection.reading
+        before, current = connection.reading, connection.exchange
         self._fed = len(data) if before is None else self._fed + len(data)
         try:
             self._parser.feed_data(data)
@@ -50,7 +50,7 @@ class Reader:
         reading = connection.reading
         if reading is not None and not connection.ended:
             self._unfinished(reading, before, data)
-        elif before is None and (exchange := connection.exchange) is not None:
+        elif before is None and (exchange := connection.exchange) is not None and exchange is not current:  # what came is all of it, or begins so
             known = connection.known
             if exchange.head is known and not known.raw:
                 known.remember(data, len(data) - known.length, connection.site.limits.small_bytes)
@@ -158,6 +158,7 @@ class Reader:
             and known.generation == site.registry.generation
             and known.method == parser.get_method()
             and known.keep_alive == parser.should_keep_alive()
+            and (not known.names_connection or parser.get_http_version() == "1.1")  # see `read_head`
         ):
             head = known
         else:
