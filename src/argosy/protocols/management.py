@@ -10,19 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from argosy.config import MOST_CONCURRENT, OWN_LIMITS, check_limit
 from argosy.control.manager import Manager, Outcome
-from argosy.control.registration import RegisterRequest, check_runtime
 from argosy.dataplane.model import Model, WorkerInfo
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.protocols import openapi
 from argosy.protocols.endpoint import Action, Call, HttpReply, HttpRequest
-from argosy.protocols.forms import media_type, query_values
+from argosy.protocols.forms import query_values
 from argosy.protocols.json_layout import dumps
 from argosy.protocols.mms import ApiDescription, InferenceDialect, Route, segments
 from argosy.protocols.observability import Observability
+from argosy.protocols.parameters import Parameters, read_registration
 from argosy.protocols.status import Detail, error_reply, failure, not_allowed, not_found
-from argosy.store.lenient import LenientError, read_lenient
 
 ROUTES: tuple[Route, ...] = (
     Route("OPTIONS", "/", "API description"),
@@ -40,16 +38,6 @@ ROUTES: tuple[Route, ...] = (
 
 Handler = Callable[[HttpRequest], HttpReply | Awaitable[HttpReply]]
 
-_PARAMETERS = (
-    "url", "model_name", "handler", "runtime", "batch_size", "max_batch_delay", "initial_workers", "synchronous", "response_timeout",
-    "preload_model", "concurrency", *(f"worker_{name}" for name in OWN_LIMITS),
-)  # fmt: skip
-"""Of a registration."""
-_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
-_INT_MAX = 2**31 - 1
-_DIGITS = re.compile(r"[0-9]{1,18}")
-_YES = frozenset({"yes", "true", "y", "1"})
-_NO = frozenset({"no", "false", "n", "0"})
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]{1,3}){3}|::1")
 _STATUS = {Outcome.STARTED: (200, "Workers scaled"), Outcome.STARTING: (202, "Processing worker updates...")}
 
@@ -152,9 +140,9 @@ class ManagementDialect:
         return _status(*_STATUS[done.outcome])
 
     def _list(self, request: HttpRequest) -> HttpReply:
-        values = query_values(request.query)
-        first = _integer(values, "next_page_token", _integer(values, "nextPageToken", 0))
-        page = self._manager.list(_integer(values, "limit", 100), first)
+        asked = Parameters(query_values(request.query), "list of models")
+        first = asked.integer("next_page_token", asked.integer("nextPageToken", 0))
+        page = self._manager.list(asked.integer("limit", 100), first)
         token = {} if page.next_offset is None else {"nextPageToken": str(page.next_offset)}
         models = [{"modelName": model.spec.name, "modelUrl": model.spec.url} for model in page.models]
         return HttpReply(200, dumps({**token, "models": models}))
@@ -177,10 +165,10 @@ class ManagementDialect:
         }
 
     async def _scale(self, name: str, request: HttpRequest) -> HttpReply:
-        values = query_values(request.query)
-        least = _integer(values, "min_worker", 1)
-        most = _integer(values, "max_worker", least)
-        synchronous = values.get("synchronous", "false").lower() == "true"
+        asked = Parameters(query_values(request.query), f"scaling of {name}")
+        least = asked.integer("min_worker", 1)
+        most = asked.integer("max_worker", least)
+        synchronous = asked.is_true("synchronous", default=False)
         return _status(*_STATUS[await self._manager.scale(name, least, most, synchronous=synchronous)])
 
     async def _unregister(self, name: str) -> HttpReply:
@@ -209,101 +197,6 @@ class SharedDialect:
     def error_reply(self, error: ArgosyError, request_id: str) -> HttpReply:
         """As for inference; management writes its own failures."""
         return self._inference.error_reply(error, request_id)
-
-
-def read_registration(request: HttpRequest) -> RegisterRequest:
-    """What a registration asks for: from a JSON body alone, else from the query alone.
-
-    The response timeout is in minutes in a query and in seconds in JSON; 0 means no limit. Raises `ArgosyError` INVALID_REQUEST.
-    """
-    is_json = media_type(request.headers.get("content-type", "")).lower() == "application/json"
-    values = _json_values(request.body) if is_json else query_values(request.query)
-    check_runtime(values.get("runtime"))
-    if "url" not in values:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, "Parameter url is required.")
-    read = _strict_integer if is_json else _integer
-    timeout = read(values, "response_timeout", -1)
-    workers = read(values, "initial_workers", None)
-    return RegisterRequest(
-        url=values["url"],
-        name=values.get("model_name") or None,
-        handler=values.get("handler"),
-        runtime=values.get("runtime"),
-        batch_size=read(values, "batch_size", 1),
-        max_batch_delay_ms=read(values, "max_batch_delay", 100),
-        initial_workers=workers,
-        synchronous=values.get("synchronous", "true").lower() == "true",
-        response_timeout_s=None if timeout < 0 else timeout * (1.0 if is_json else 60.0),
-        preload=_choice(values.get("preload_model")),
-        limits=_limits(values),
-        concurrency=_concurrency(values.get("concurrency")),
-    )
-
-
-def _json_values(body: bytes) -> dict[str, str]:
-    """The entries of a JSON object as texts; null counts as absent, and so does what is no parameter. Raises `ArgosyError` INVALID_REQUEST."""
-    try:
-        found = read_lenient(body.decode("utf-8"))
-    except (UnicodeDecodeError, LenientError) as error:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"The body is not JSON: {error}.") from error
-    if not isinstance(found, dict):
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, "The body must be a JSON object with the parameters of the registration.")
-    wrong = next((name for name in _PARAMETERS if isinstance(found.get(name), (list, dict))), None)
-    if wrong is not None:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter {wrong} must be one value, not a list or an object.")
-    return {name: _text(value) for name, value in found.items() if isinstance(value, (str, int, float, bool))}
-
-
-def _text(value: str | float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _integer(values: Mapping[str, str], name: str, default: Any) -> Any:
-    """An integer parameter; the default when it is absent or none."""
-    text = values.get(name, "")
-    return int(text) if _INTEGER.fullmatch(text) and -_INT_MAX <= int(text) <= _INT_MAX else default
-
-
-def _strict_integer(values: Mapping[str, str], name: str, default: Any) -> Any:
-    """An integer entry of a JSON body. Raises `ArgosyError` INVALID_REQUEST when it is none."""
-    text = values.get(name)
-    if text is None:
-        return default
-    number = _integer(values, name, None)
-    if number is None:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter {name} must be an integer, not {text[:100]}.")
-    return number
-
-
-def _choice(word: str | None) -> bool | None:
-    """A yes or no; None when nothing was said. Raises `ArgosyError` INVALID_REQUEST for another word."""
-    if word is None:
-        return None
-    if word.lower() not in _YES | _NO:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter preload_model must be true or false, not {word[:100]}.")
-    return word.lower() in _YES
-
-
-def _concurrency(text: str | None) -> int | None:
-    """How many requests at once a worker shall take. Raises `ArgosyError` INVALID_REQUEST for what cannot be."""
-    if text is None:
-        return None
-    number = _integer_of(text)
-    if number is None or not 1 <= number <= MOST_CONCURRENT:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter concurrency must be a whole number from 1 to {MOST_CONCURRENT}, not {text[:100]}.")
-    return number
-
-
-def _limits(values: Mapping[str, str]) -> dict[str, int]:
-    """The limits of workers that are asked for. Raises `ArgosyError` INVALID_REQUEST for one that cannot be."""
-    try:
-        return {name: check_limit(name, _integer_of(text)) for name in OWN_LIMITS if (text := values.get(f"worker_{name}")) is not None}
-    except ValueError as error:
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"Parameter worker_{error}.") from error
-
-
-def _integer_of(text: str) -> int | None:
-    return int(text) if _DIGITS.fullmatch(text) else None
 
 
 def _pick(handlers: Mapping[str, Handler], method: str) -> Handler:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,7 +19,7 @@ from argosy.errors import ArgosyError, ErrorCode
 from argosy.metrics.exposition import Exposition
 from argosy.metrics.host import Host
 from argosy.protocols.endpoint import Call, Dialect, HttpReply, HttpRequest, Predict
-from argosy.protocols.management import Access, ManagementDialect, SharedDialect, read_registration
+from argosy.protocols.management import Access, ManagementDialect, SharedDialect
 from argosy.protocols.mms import InferenceDialect
 from argosy.protocols.observability import Observability
 from argosy.supervisor.spec import ModelSpec
@@ -150,25 +151,6 @@ def test_wrong_json(server: Server, body: bytes, text: str) -> None:
     assert text in said["message"]
 
 
-def test_query_parameters(server: Server) -> None:
-    """All parameters of a query; what is no number is as good as absent; the timeout is in minutes."""
-    request = HttpRequest("POST", "/models", (
-        "url=okay&url=x&model_name=&handler=&batch_size=8&max_batch_delay=y&initial_workers=z&response_timeout=5&synchronous=yes&preload_model=Y&concurrency=8"
-    ), {}, b"", "id")  # fmt: skip
-    asked = read_registration(request)
-    assert (asked.url, asked.name, asked.handler, asked.batch_size, asked.max_batch_delay_ms) == ("okay", None, "", 8, 100)
-    assert (asked.initial_workers, asked.response_timeout_s, asked.synchronous, asked.preload, asked.concurrency) == (None, 300.0, False, True, 8)
-
-
-def test_json_parameters(server: Server) -> None:
-    """All parameters of a JSON body, read leniently; the query does not count and the timeout is in seconds."""
-    body = b"{'url':okay, model_name: 7, batch_size: '4', initial_workers: 2, synchronous: TRUE, response_timeout: 77, x: {a: [1]}, "
-    body += b"preload_model:no, concurrency: 1024}"
-    asked = read_registration(HttpRequest("POST", "/models", "url=q&handler=q", {"content-type": "Application/JSON; charset=utf-8"}, body, "id"))
-    assert (asked.url, asked.name, asked.handler, asked.batch_size, asked.initial_workers) == ("okay", "7", None, 4, 2)
-    assert (asked.synchronous, asked.response_timeout_s, asked.preload, asked.concurrency) == (True, 77.0, False, 1024)
-
-
 @pytest.mark.parametrize(("query", "status", "text"), [
     ("", 200, 'Model "okay" registered'), ("&initial_workers=1", 200, "Workers scaled"),
     ("&initial_workers=1&synchronous=false", 202, "Processing worker updates..."),
@@ -257,6 +239,21 @@ def test_scaling_is_asynchronous_unless_asked(server: Server) -> None:
 def test_wrong_scaling(server: Server, target: str, expected: tuple[int, Any]) -> None:
     """Limits are looked at before the model."""
     assert server.ask("PUT", target) == expected
+
+
+def test_wrong_words_are_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """What was used instead of a limit or a page that is no number, each by the name of its request."""
+    server.ask("POST", "/models?url=okay")
+    with caplog.at_level(logging.WARNING, "argosy.protocols"):
+        server.ask("PUT", "/models/okay?min_worker=two&synchronous=true")
+        server.ask("GET", "/models?limit=all&nextPageToken=first")
+        server.ask("POST", "/models?url=odd&batch_size=many")
+    assert caplog.messages == [
+        "scaling of okay: parameter min_worker=two is no integer of 32 bits; 1 is used",
+        "list of models: parameter nextPageToken=first is no integer of 32 bits; 0 is used",
+        "list of models: parameter limit=all is no integer of 32 bits; 100 is used",
+        "registration of odd: parameter batch_size=many is no integer of 32 bits; 1 is used",
+    ]
 
 
 def test_model_that_is_going_says_so(server: Server) -> None:
