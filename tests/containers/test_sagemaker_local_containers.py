@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from argosy.errors import ArgosyError
@@ -99,8 +101,9 @@ def test_a_container_that_serves_nothing(tmp_path: Path) -> None:
     assert names() == set()
 
 
-def test_the_container_of_a_killed_command_is_removed_by_the_next(store: Store, tmp_path: Path) -> None:
-    """A container outlives its engine's client and the command; the next runtime of the same user removes it."""
+@pytest.mark.parametrize("has_client", [True, False])
+def test_the_container_of_a_killed_command_is_removed(store: Store, tmp_path: Path, has_client: bool) -> None:
+    """By its engine's client, which is asked to end it; if that is killed too, by the next runtime of the same user."""
     store.add("m")
     code = "import sys; from argosy.sagemaker.local import LocalEndpoint, RuntimeSettings, one_endpoint as one\n"
     code += "settings = RuntimeSettings((one(*sys.argv[1:3], image=sys.argv[3]),), engine='podman')\n"
@@ -111,8 +114,15 @@ def test_the_container_of_a_killed_command_is_removed_by_the_next(store: Store, 
     with subprocess.Popen([*command, BASE], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None
         assert killed.stdout.readline() == b"up\n"
+        (left,) = names()
+        if not has_client:
+            killed.send_signal(signal.SIGSTOP)
+            (client,) = psutil.Process(killed.pid).children()
+            client.kill()
         killed.kill()
-    (left,) = names()
+    if has_client:
+        wait_for(lambda: names() == set(), "the end of the container")
     done = subprocess.run([*command, ""], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120)
     assert f"had left behind: container {left}" in done.stderr, done.stderr
     assert names() == set()
+    assert list((tmp_path / "temporary").glob("argosy-sagemaker-*")) == []

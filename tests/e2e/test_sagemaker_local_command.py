@@ -258,9 +258,20 @@ def _accepts(address: str) -> bool:
         return False
 
 
-def test_what_a_killed_command_left_is_ended_by_the_next(tmp_path: Path) -> None:
-    """A killed command leaves its container and its folder; the next one ends them and says so."""
+def test_the_container_of_a_killed_command_ends(tmp_path: Path) -> None:
+    """The kernel asks it to, for the command cannot."""
     with one_container(tmp_path) as killed:
+        assert killed.url
+        (orphan,) = psutil.Process(killed.process.pid).children()
+        killed.process.kill()
+        killed.process.wait()
+        orphan.wait(30)
+
+
+def test_what_a_killed_command_left_is_ended_by_the_next(tmp_path: Path) -> None:
+    """A container that does not want to end, and the folder; the next one ends them and says so."""
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    with one_container(tmp_path, str(tmp_path / "stubborn.py")) as killed:
         assert killed.url
         (orphan,) = psutil.Process(killed.process.pid).children()
         killed.process.kill()

@@ -145,6 +145,16 @@ def test_a_command_that_does_not_exist_is_told() -> None:
     assert caught.value.code is ErrorCode.LOAD_FAILED
 
 
+def test_a_file_that_may_not_be_run_is_told(tmp_path: Path) -> None:
+    """In the words of the system; and so is one that turns out to be no program, where a container's output is."""
+    file = tmp_path / "data"
+    file.write_bytes(b"\0")
+    with pytest.raises(ArgosyError, match="data cannot be started: Permission denied"):
+        told(Recipe((str(file),), {}, None), exited)
+    file.chmod(0o755)
+    assert told(Recipe((str(file),), {}, None), exited) == f"{file} cannot be started: Exec format error\n".encode()
+
+
 # -- one container -----------------------------------------------------------------------------------------------------
 
 

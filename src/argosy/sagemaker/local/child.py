@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Sequence
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.sagemaker.local.engine import Recipe
+from argosy.sagemaker.local.tether import bound
 
 _log = logging.getLogger("argosy.sagemaker")
 _PIECE = 64 * 1024
@@ -20,7 +23,10 @@ _ENGINE_S = 20.0
 
 
 class Child:
-    """Started when it is made. `told` gets what it prints. Raises `ArgosyError` LOAD_FAILED when it cannot be started."""
+    """Started when it is made, by a thread that lives longer. `told` gets what it prints.
+
+    Raises `ArgosyError` LOAD_FAILED when there is no such program.
+    """
 
     def __init__(self, recipe: Recipe, told: Callable[[bytes], None]) -> None:
         self._recipe = recipe
@@ -28,13 +34,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self.exited = asyncio.Event()
         self._hurrying: asyncio.Task[None] | None = None
-        try:
-            # a session of its own: Ctrl-C on the terminal is for us, who end it in order
-            self._process = subprocess.Popen(
-                recipe.command, env=dict(recipe.env), cwd=recipe.cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                start_new_session=True)  # fmt: skip
-        except OSError as error:
-            raise ArgosyError(ErrorCode.LOAD_FAILED, f"{recipe.command[0]} cannot be started: {error.strerror}") from None
+        self._process = _start(recipe)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
         os.set_blocking(self._pipe, False)
@@ -112,6 +112,21 @@ class Child:
             else:
                 self._process.terminate()
             await asyncio.wait_for(self.exited.wait(), stop_s)
+
+
+def _start(recipe: Recipe) -> subprocess.Popen[bytes]:
+    """Start it so that it is asked to end if we are killed. Raises `ArgosyError` LOAD_FAILED."""
+    program = recipe.command[0]
+    try:
+        if shutil.which(program, path=recipe.env.get("PATH")) is None:
+            number = errno.EACCES if os.path.exists(program) else errno.ENOENT
+            raise OSError(number, os.strerror(number))
+        # a session of its own: Ctrl-C on the terminal is for us, who end it in order
+        return subprocess.Popen(
+            bound(recipe.command, os.getpid()), env=dict(recipe.env), cwd=recipe.cwd, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
+    except OSError as error:
+        raise ArgosyError(ErrorCode.LOAD_FAILED, f"{program} cannot be started: {error.strerror}") from None
 
 
 async def _run(command: Sequence[str], timeout_s: float) -> None:
