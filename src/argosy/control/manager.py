@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -147,12 +148,10 @@ class Manager:
         if not request.synchronous:
             self._spawn(self._start(entry, wanted, wanted))
             return Registered(name, Outcome.STARTING)
-        try:
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self._surely, self._dismantle, entry, 0.0)
             await self._load_at_once(entry, wanted)
-        except BaseException:
-            # also when cancelled: the task goes on when this call is gone
-            await asyncio.shield(self._spawn(self._dismantle(entry, 0.0)))
-            raise
+            undo.pop_all()
         return Registered(name, Outcome.STARTED)
 
     async def load_at_startup(self, targets: Iterable[Target], workers: int) -> None:
@@ -281,11 +280,11 @@ class Manager:
             self.startup.end(str(target))
 
     async def _add_or_release(self, request: RegisterRequest, opened: _Opened, startup_name: str | None = None) -> _Entry:
-        try:
-            return self._add(request, opened, startup_name)
-        except BaseException:
-            await asyncio.shield(self._spawn(self._run(opened.location.release)))
-            raise
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self._surely, self._run, opened.location.release)
+            entry = self._add(request, opened, startup_name)
+            undo.pop_all()
+        return entry
 
     def _add(self, request: RegisterRequest, opened: _Opened, startup_name: str | None) -> _Entry:
         """Make the model known, without an await: of two registrations of one name exactly one gets here first."""
@@ -352,11 +351,11 @@ class Manager:
     def _locate(self, url: str, trusted: bool) -> _Opened:
         """On the executor."""
         location = self._repository.locate(url, trusted=trusted)
-        try:
-            return _Opened(location, self._read_manifest(location.directory))
-        except BaseException:
-            location.release()
-            raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(location.release)
+            opened = _Opened(location, self._read_manifest(location.directory))
+            undo.pop_all()
+        return opened
 
     async def _give_back(self, opening: asyncio.Task[_Opened]) -> None:
         await asyncio.wait({opening})
@@ -365,6 +364,10 @@ class Manager:
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, function, *arguments)
+
+    async def _surely(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
+        """Call it in a task of its own, which goes on when this call is cancelled."""
+        await asyncio.shield(self._spawn(function(*arguments)))
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """A task that we keep until it ends, whoever waits for it."""

@@ -47,14 +47,13 @@ class Arena:
         self.size = SMALLEST << self._top
         self.fd = os.memfd_create(name[:200], os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         self._closed = False
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self.fd)
             os.ftruncate(self.fd, self.size)
             self._map = mmap.mmap(self.fd, self.size)
             with contextlib.suppress(OSError):  # FUTURE_WRITE needs Linux 5.1; workers map it read-only anyhow
                 fcntl.fcntl(self.fd, _ADD_SEALS, _SEAL_SHRINK | _SEAL_GROW | _SEAL_FUTURE_WRITE)
-        except BaseException:
-            os.close(self.fd)
-            raise
+            undo.pop_all()
         self._view = memoryview(self._map)
         self._free: list[set[int]] = [set() for _ in range(self._top + 1)]
         self._free[self._top].add(0)

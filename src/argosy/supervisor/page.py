@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import mmap
 import os
@@ -19,14 +20,13 @@ class Page:
     def __init__(self) -> None:
         size = wire.PAGE_SIZE + wire.OUTBOX_SIZE
         self.fd = os.memfd_create("argosy-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(os.close, self.fd)
             os.ftruncate(self.fd, size)
             # a worker that made it shorter would end the server at its next look
             fcntl.fcntl(self.fd, _ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
             self._map = mmap.mmap(self.fd, size)
-        except BaseException:
-            os.close(self.fd)
-            raise
+            undo.pop_all()
 
     def _word(self, index: int) -> int:
         return int.from_bytes(self._map[index * 8 : index * 8 + 8], "little")

@@ -237,11 +237,10 @@ class RunningServer:
 
     def __enter__(self) -> RunningServer:
         self.launch()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self.__exit__)
             self.wait_until_ready()
-        except BaseException:
-            self.__exit__()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:

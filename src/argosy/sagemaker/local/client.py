@@ -81,11 +81,11 @@ async def ask(port: int, question: Question) -> Answer:
     except OSError as error:
         raise ContainerGone(error.strerror or str(error), False) from None
     connection = _Connection(reader, writer)
-    try:
-        return await connection.ask(question)
-    except BaseException:
-        connection.close()
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(connection.close)
+        answer = await connection.ask(question)
+        undo.pop_all()
+    return answer
 
 
 class _Connection:

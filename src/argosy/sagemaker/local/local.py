@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import threading
 from collections.abc import Mapping
@@ -73,11 +74,10 @@ class LocalEndpoint:
 
     def __enter__(self) -> LocalEndpoint:
         self._thread.start()
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._close)
             asyncio.run_coroutine_threadsafe(self._runtime.start(), self._loop).result()
-        except BaseException:
-            self._close()
-            raise
+            undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:

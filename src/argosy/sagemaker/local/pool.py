@@ -20,11 +20,10 @@ async def together(starts: Iterable[Coroutine[None, None, None]]) -> None:
     tasks = [asyncio.get_running_loop().create_task(start) for start in starts]
     try:
         await asyncio.gather(*tasks)
-    except BaseException:
+    finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,14 +99,16 @@ class Targets:
 
     async def _load(self, target: str, entry: Target) -> None:
         folder = self._folder / entry.name / "model"
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._forget, target, entry)
             if not await asyncio.to_thread(folder.is_dir):
                 await asyncio.to_thread(self._fill, target, folder)
             await self._register(target, entry)
-        except BaseException:
-            if self._loaded.get(target) is entry:
-                del self._loaded[target]
-            raise
+            undo.pop_all()
+
+    def _forget(self, target: str, entry: Target) -> None:
+        if self._loaded.get(target) is entry:
+            del self._loaded[target]
 
     def _fill(self, target: str, folder: Path) -> None:
         try:
