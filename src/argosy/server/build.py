@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from argosy.config import Config, default_start_workers, free_memory, open_library, read_host, run_program, usable_gpus
-from argosy.control.manager import Manager
-from argosy.control.memory import Memory
-from argosy.control.registration import Interpreters
+from argosy.config import Config, default_start_workers, open_library, read_host, run_program, usable_gpus
 from argosy.dataplane.registry import Registry
 from argosy.frontend.head import access_lines
 from argosy.frontend.site import HttpCounters
@@ -19,6 +14,7 @@ from argosy.logs import Logs, RecordLog
 from argosy.metrics.host import Host
 from argosy.server.confinement import check_confinement
 from argosy.server.dialects import chosen_endpoints, make_dialects
+from argosy.server.management import make_manager
 from argosy.server.models import Gpus, model_maker, prediction_lines, surroundings
 from argosy.server.observation import make_observability
 from argosy.server.parts import Parts
@@ -27,7 +23,6 @@ from argosy.server.sites import Sites
 from argosy.server.storage import make_repository
 from argosy.server.threads import DaemonThreads
 from argosy.server.tokens import make_tokens
-from argosy.store.manifest import read_manifest
 from argosy.supervisor.process import Reaper
 
 _FILE_THREADS = 8
@@ -48,8 +43,7 @@ def build(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop) -> Parts:
     sites = Sites(config, loop, registry, http, accesses, tokens.gate if tokens else None)
     repository = make_repository(config)
     make_model = model_maker(config, predictions, surroundings(config, logs, loop, reaper), gpus.next)
-    memory = Memory(config.load_memory_factor, free_memory) if config.multi_model else None
-    manager = Manager(registry, config, repository, read_manifest, make_model, executor, Interpreters(sys.executable, shutil.which), memory)
+    manager = make_manager(config, registry, repository, make_model, executor)
     observability = make_observability(config, registry, manager, host, http, lambda: sites.are_draining)
     dialects = make_dialects(config, registry, manager, observability, endpoints, threads, host.resident_bytes)
     inference = management = sites.listener(dialects.inference, config.inference_address)

@@ -9,7 +9,7 @@ from typing import Any
 
 import argosy
 from argosy import wire
-from argosy.config import Confinement
+from argosy.config.confinement import Confinement
 from argosy.supervisor.arena import Arena
 from argosy.supervisor.process import Launch
 from argosy.supervisor.spec import ModelSpec

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from argosy.config import Confinement
+from argosy.config.confinement import Confinement
 
 
 @dataclass(frozen=True, slots=True)
