@@ -103,7 +103,8 @@ class Cache:
             self._lock_file = None
             if [path.name for path in self._root.iterdir()] == [_LOCK]:
                 (self._root / _LOCK).unlink()
-                self._root.rmdir()
+                with suppress(OSError):  # a server that starts has just made the lock anew: the folder is its own now
+                    self._root.rmdir()
 
     def unpacked(self, archive: BinaryIO, label: str) -> Location:
         """The content of the open archive as a folder. Raises `ArgosyError` as `unpack` does, DRAINING once closed; then nothing stays on disk."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import subprocess
@@ -190,6 +191,27 @@ def test_servers_that_start_and_end_at_once_do_not_disturb_each_other(tmp_path: 
         thread.join()
     assert alive == [True] * 40
     assert not (tmp_path / "root").exists()
+
+
+def test_a_server_that_ends_leaves_the_root_to_one_that_starts_at_that_moment(tmp_path: Path) -> None:
+    """Between the last two steps of the one that ends, which take the lock and the folder away, another may make the lock anew."""
+    root, is_over = tmp_path / "root", threading.Event()
+
+    def begin() -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(FileNotFoundError):
+                os.close(os.open(root / "lock", os.O_WRONLY | os.O_CREAT, 0o600))
+
+    starting = threading.Thread(target=begin)
+    starting.start()
+    try:
+        for _ in range(200):
+            Cache(root).close()
+    finally:
+        is_over.set()
+        starting.join()
+    Cache(root).close()
+    assert not root.exists()
 
 
 def test_a_root_of_somebody_else_is_refused(tmp_path: Path) -> None:
