@@ -25,7 +25,7 @@ from argosy.worker.output import NOBODY, Running
 EXPIRED = "The deadline of the request passed before the handler answered"
 TIMED_OUT = "The handler did not answer within {:g} s (response timeout)"
 CLEAN_UP_S = 1.0
-"""How long what still runs may take to clean up when the worker ends."""
+"""How long what was cancelled may take to clean up when the worker ends."""
 NOT_ANSWERED = "The handler's own task was cancelled"
 
 
@@ -86,6 +86,8 @@ class Concurrent:
         self._is_flushing = False
         self._is_stopping = False
         """STOP came: what was sent before is finished."""
+        self._leaving: Optional[asyncio.TimerHandle] = None
+        """Set when what still runs was cancelled and may clean up: then the worker ends."""
         self._loop: asyncio.AbstractEventLoop
         self._stopped: asyncio.Future[None]
 
@@ -161,10 +163,19 @@ class Concurrent:
             raise wire.WireError("a frame of kind {} does not belong here".format(frame.kind))
 
     def _stop_if_idle(self) -> None:
-        if self._is_stopping and not self._calls and not self._stopped.done():
+        """End when STOP came and nothing runs, or a moment later when only such calls do that nobody waits for."""
+        if not self._is_stopping or self._stopped.done():
+            return
+        if not self._calls:
+            self._finish()
+        elif self._leaving is None and all(call.is_settled for call in self._calls.values()):
+            self._leaving = self._loop.call_later(CLEAN_UP_S, self._finish)
+
+    def _finish(self) -> None:
+        if not self._stopped.done():
             self._flush()
-            if not self._stopped.done():
-                self._stopped.set_result(None)
+        if not self._stopped.done():
+            self._stopped.set_result(None)
 
     def _flush_soon(self) -> None:
         """Send what is answered in this turn of the loop together."""
@@ -228,6 +239,7 @@ class Concurrent:
         self._flush_soon()
         if call.task is not None:
             call.task.cancel()
+        self._stop_if_idle()
 
     async def _run(self, call: Call) -> None:
         """Answer one job, whatever its handler does."""

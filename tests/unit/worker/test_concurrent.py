@@ -38,6 +38,21 @@ VERBS = """
             await asyncio.Event().wait()
         except asyncio.CancelledError:
             return "late"
+    async def deaf(ctx, _):
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+    async def tidy(ctx, path):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+            open(path, "w").close()
+    async def rest(ctx, seconds):
+        await asyncio.sleep(float(seconds))
+        return "rested"
     async def itself(ctx, _):
         raise asyncio.CancelledError
     async def stream(ctx, number):
@@ -181,6 +196,20 @@ def test_who_takes_too_long_is_stopped(model: WriteModel, verb: bytes, deadline_
     """By the deadline of the request or by the response timeout; the worker goes on."""
     (answer,) = ask(model, verb, timeout_ms=deadline_ms, response_timeout_s=limit_s).answers
     assert (answer.code, words in answer.phrase) == (ErrorCode.DEADLINE_EXCEEDED, True)
+
+
+def test_a_call_that_goes_on_although_it_was_cancelled_holds_up_no_end(model: WriteModel) -> None:
+    """The worker ends when all others are answered, however long they take; nobody waits for the one any more."""
+    jobs = jobs_frame(job_record(1, b"deaf", "text/plain", timeout_ms=10), job_record(2, b"rest:1.2", "text/plain"))
+    status, outcome = run_worker(load_frame(model(VERBS), "svc"), jobs)
+    assert status == 0
+    assert {answer.seq: answer.code or answer.body for answer in outcome.answers} == {1: ErrorCode.DEADLINE_EXCEEDED, 2: b"rested"}
+
+
+def test_a_call_that_cleans_up_is_left_to_it(model: WriteModel, tmp_path: Path) -> None:
+    """A stop that comes while a cancelled call puts its things away does not cancel that too."""
+    ask(model, f"tidy:{tmp_path / 'tidied'}".encode(), timeout_ms=10)
+    assert (tmp_path / "tidied").exists()
 
 
 def test_a_stream_that_falls_silent_is_cut(model: WriteModel) -> None:
