@@ -129,6 +129,7 @@ def test_while_it_drains_or_stops(tmp_path: Path) -> None:
         (member,) = model.pool.members
         model.submit(job := request(b"spin"))
         await reaches(member, State.BUSY)
+        await until(lambda: member.page is not None and member.page.begun > 0)
         await model.scale(0, 0)
         assert member.state is State.DRAINING
         kill(member)

@@ -10,6 +10,7 @@ LARGEST = 1024
 UNKNOWN_US = 1_000_000.0
 """The assumed time of a handler that has not answered yet: so slow that it gets one batch at a time."""
 
+_ONLY_WORKER = 10
 LONGEST_QUEUE_S = 3600
 """Nobody is told to come back later than that."""
 
@@ -77,10 +78,12 @@ def queue_s(waiting: int, job_us: float, workers: int) -> int:
     return min(LONGEST_QUEUE_S, max(1, math.ceil(waiting * job_us / 1e6 / workers)))
 
 
-def may_prefetch(policy: Policy, waiting: int, in_flight: int, job_us: float) -> bool:
+def may_prefetch(policy: Policy, waiting: int, in_flight: int, job_us: float, *, is_only_worker: bool = False) -> bool:
     """Whether a worker that still runs a message gets a second one early: only a full one, and only of short jobs.
 
-    A job that is sent early is bound to its worker, so it may cost at most about `target_us` of waiting.
+    A job that is sent early is bound to its worker, so it may cost at most about `target_us` of waiting; ten times that where no other worker
+    could take it anyway.
     """
     full = policy.message_jobs(job_us)
-    return waiting >= full and in_flight <= full and full * job_us <= policy.target_us and 2 * full <= LARGEST
+    most_us = policy.target_us * _ONLY_WORKER if is_only_worker else policy.target_us
+    return waiting >= full and in_flight <= full and full * job_us <= most_us and 2 * full <= LARGEST

@@ -133,8 +133,9 @@ class Dispatcher:
             self._send(lane, self.queue.take(count), self.loop.time())
 
     def _prefetch(self, waiting: int) -> bool:
+        is_only_worker = len(self._lanes) == 1
         for lane in self._busy:
-            if lane.messages < 2 and may_prefetch(self.policy, waiting, len(lane.jobs), self.job_us):
+            if lane.messages < 2 and may_prefetch(self.policy, waiting, len(lane.jobs), self.job_us, is_only_worker=is_only_worker):
                 self._send(lane, self.queue.take(self.policy.message_jobs(self.job_us)), self.loop.time())
                 return True
         return False

@@ -107,10 +107,26 @@ def test_only_short_jobs_go_early(policy: Policy, waiting: int, in_flight: int, 
     assert may_prefetch(policy, waiting, in_flight, job_us) is may
 
 
+@pytest.mark.parametrize(
+    ("policy", "waiting", "job_us", "may"),
+    [
+        (FOUR, 4, 1250.0, True),
+        (FOUR, 4, 1251.0, False),
+        (FOUR, 3, 1250.0, False),
+        (Policy(1, 0.0, max_jobs=1, target_us=-1.0), 9, 10.0, False),
+    ],
+    ids=["ten-times-as-long", "longer", "not-full", "one-by-one"],
+)
+def test_the_only_worker_may_have_more_early(policy: Policy, waiting: int, job_us: float, may: bool) -> None:
+    """Jobs that no other worker could take are bound to theirs for up to ten times as long, but never those of a model that streams."""
+    assert may_prefetch(policy, waiting, 4, job_us, is_only_worker=True) is may
+    assert not may_prefetch(policy, waiting, 4, job_us)
+
+
 @given(policies, st.integers(0, 5000), st.integers(0, 5000), times_us)
 def test_what_a_worker_has_fits_its_page(policy: Policy, waiting: int, in_flight: int, job_us: float) -> None:
     """Two messages together are never more jobs than there are places for cancellations."""
-    if may_prefetch(policy, waiting, in_flight, job_us):
+    if may_prefetch(policy, waiting, in_flight, job_us, is_only_worker=True):
         assert in_flight + policy.message_jobs(job_us) <= LARGEST
 
 

@@ -92,6 +92,19 @@ def test_quick_jobs_share_a_message_slow_ones_do_not() -> None:
     assert repr(member.lane) == "<WorkerLane w1 128 jobs in 2 messages>"
 
 
+def test_a_second_full_batch_waits_at_the_only_worker() -> None:
+    """Batches of some milliseconds are bound to a busy worker early only while there is no other worker that could take them."""
+    world = World(batch_size=4)
+    first = world.member("w1")
+    world.dispatcher.job_us = 1000.0
+    world.submit(11)
+    assert [len(message) for message in first.messages] == [4, 4], "and what is no full batch waits in the queue"
+    second = world.member("w2")
+    world.submit(9)
+    assert [len(message) for message in second.messages] == [4], "eight jobs wait for whoever is free first"
+    assert len(world.queue) == 8
+
+
 def test_free_workers_share() -> None:
     """What waits is split between the workers that are free."""
     world = World()
