@@ -65,6 +65,20 @@ async def blocks(number):
 async def fail(text, ctx):
     raise ValueError(text)
 
+class Aborted(BaseException):
+    """What libraries cancel calls with is no Exception."""
+
+async def abort(text, ctx):
+    several = BaseExceptionGroup("several", [Aborted("one")])
+    raise {"own": Aborted("own"), "group": several, "generator": GeneratorExit(), "task": asyncio.CancelledError()}[text]
+
+async def piece(text, ctx):
+    return aborting(text, ctx)
+
+async def aborting(text, ctx):
+    yield "first"
+    await abort(text, ctx)
+
 async def plain(text, ctx):
     return {"pid": os.getpid()}
 
@@ -151,6 +165,16 @@ def test_failures_and_departures_stay_alone(server: LiveServer) -> None:
     wait_for((folder / "ended-left").exists, "the handler of the client that left to be cancelled")
     assert (folder / "ended-left").read_text() == "True"
     assert pid(server) == before
+
+
+def test_what_is_raised_and_no_exception_to_python(server: LiveServer) -> None:
+    """It fails its request at once as any exception does; an answer that has begun is cut off. The worker lives."""
+    before = pid(server)
+    for what in ("own", "group", "generator", "task"):
+        assert ask(server, f"abort:{what}")[0] == 503
+        with pytest.raises(http.client.IncompleteRead):
+            ask(server, f"piece:{what}")
+    assert (pid(server), describe(server)["runningJobs"]) == (before, 0)
 
 
 def test_a_handler_that_takes_too_long_is_cancelled(server: LiveServer) -> None:

@@ -254,10 +254,12 @@ class Concurrent:
         except asyncio.CancelledError:
             if not call.is_settled:  # something that the handler waited for was cancelled, not the handler
                 self._fail(call, ArgosyError(ErrorCode.HANDLER_FAILED, NOT_ANSWERED), begin)
-        except Exception as error:  # noqa: BLE001  the job boundary: whatever a handler raises fails its job, never the worker
+        except (KeyboardInterrupt, SystemExit):  # they end the worker
+            raise
+        except BaseException as error:  # noqa: BLE001  the job boundary: whatever else a handler raises fails its job; a task would keep it to itself
             self._fail(call, error, begin)
 
-    def _fail(self, call: Call, error: Exception, begin: int) -> None:
+    def _fail(self, call: Call, error: BaseException, begin: int) -> None:
         if call.is_settled or self._link.abandoned:
             return
         call.is_settled = True

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,6 +16,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from argosy.supervisor.arena import SMALLEST, Arena, ArenaSlot
 
 SIZE = 16 * SMALLEST
+
+
+def is_mapped(name: str) -> bool:
+    """Whether this process has an arena of that name in its memory."""
+    return f"memfd:{name} " in Path("/proc/self/maps").read_text()
 
 
 @pytest.mark.parametrize(("asked", "size"), [(1, 1), (SMALLEST, 1), (3 * SMALLEST, 2), (SIZE, 16), (SIZE + 1, 16)])
@@ -42,7 +48,7 @@ def test_no_room() -> None:
 
 def test_closing_with_live_slots() -> None:
     """They stay valid until they are released; then the memory goes. New ones are refused."""
-    arena = Arena(SIZE)
+    arena = Arena(SIZE, "closed")
     slot = arena.take(10)
     assert slot is not None
     arena.close()
@@ -51,10 +57,25 @@ def test_closing_with_live_slots() -> None:
     slot.view[:] = b"0123456789"
     assert bytes(slot.view) == b"0123456789"
     assert repr(arena) == f"<Arena {SMALLEST} of {SIZE} bytes used closed>"
+    assert is_mapped("closed")
     slot.release()
-    assert arena._map.closed
+    assert not is_mapped("closed")
     with pytest.raises(OSError, match="descriptor"):
         os.fstat(arena.fd)
+
+
+def test_closing_while_the_last_slot_is_being_filled() -> None:
+    """A transport still has the part of the view that it has just filled when the slot goes back: the memory goes when it lets go of that."""
+    arena = Arena(SIZE, "filled")
+    slot = arena.take(10)
+    assert slot is not None
+    part = slot.view[5:]
+    arena.close()
+    slot.release()
+    assert (bytes(part), arena.used, is_mapped("filled")) == (bytes(5), 0, True)
+    part.release()
+    del part
+    assert not is_mapped("filled")
 
 
 def test_a_worker_can_read_and_not_write() -> None:
