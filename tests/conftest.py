@@ -52,26 +52,27 @@ def share_of_the_machine(request: pytest.FixtureRequest, turns: Turns) -> Iterat
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Report:
-    """Reports a figure: `figure(Figure("kill -9 of a worker", sent=100, right=100))`. Report first, assert afterwards: a missed goal shows too.
+    """Reports a figure: `figure(Figure("kill -9 of a worker", sent=100, right=100))`. Report first, assert afterwards: a missed goal shows too."""
+    return lambda found: report_figure(request.node, found)
 
-    ARGOSY_FIGURES names a file to which each figure is added at once, as a line of JSON.
+
+def report_figure(test: pytest.Item, found: Figure) -> Figure:
+    """Keep a figure of a test for the table.
+
+    ARGOSY_FIGURES names a file to which each is added at once, as a line of JSON with the test's name and line.
     """
-
-    def report(found: Figure) -> Figure:
-        request.node.user_properties.append((PROPERTY, asdict(found)))
-        if kept := os.environ.get("ARGOSY_FIGURES"):
-            with Path(kept).open("a") as file:
-                file.write(json.dumps(asdict(found)) + "\n")
-        return found
-
-    return report
+    test.user_properties.append((PROPERTY, asdict(found)))
+    if kept := os.environ.get("ARGOSY_FIGURES"):
+        with Path(kept).open("a") as file:
+            file.write(json.dumps({"test": test.nodeid, "line": test.location[1], **asdict(found)}) + "\n")
+    return found
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what was reported, in the order of the tests' files."""
-    reports = [report for kind in ("passed", "failed") for report in terminalreporter.getreports(kind) if report.when == "call"]
+    reports = [report for kind in ("passed", "failed", "error", "skipped") for report in terminalreporter.getreports(kind)]
     reports.sort(key=lambda report: (report.location[0], report.location[1] or 0))
-    found = [value for report in reports for name, value in report.user_properties if name == PROPERTY]
+    found = [value for report in reports if report.when != "teardown" for name, value in report.user_properties if name == PROPERTY]
     if found:
         terminalreporter.section("faults and what they cost")
         for line in table(found):

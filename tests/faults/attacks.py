@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import gzip
 import io
 import json
@@ -52,6 +53,28 @@ def _tar_entry(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: i
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname, entry.size, entry.pax_headers = kind, link, size, pax or {}
     return entry
+
+
+class Kind(enum.Enum):
+    """What an entry of an archive is after."""
+
+    LEAVE = "archives that leave their folder"
+    LINK = "archives that link out of their folder"
+    COLLIDE = "archives whose names collide"
+    SPECIAL = "archives with pipes, devices and sockets"
+    LIE = "archives whose headers lie"
+
+
+COLLISIONS = ("collision", "manifest collision", "same name", "file as folder")
+SPECIAL = ("fifo", "device", "socket", "character device", "block device", "unknown kind")
+LINKS = ("symlink", "symlink up", "hard link", "hard link up", "file through symlink", "long link")
+LIES = ("encrypted", "unknown method", "overlapping", "sparse", "pax size", "pax sparse", "negative size", "newline", "escape", "nul", "long", "deep")
+
+
+def kind(what: str) -> Kind:
+    """What an attack of `zips` or `tars` is after."""
+    kinds = ((COLLISIONS, Kind.COLLIDE), (SPECIAL, Kind.SPECIAL), (LINKS, Kind.LINK), (LIES, Kind.LIE))
+    return next((found for names, found in kinds if what in names), Kind.LEAVE)
 
 
 def escapes(outside: Path) -> dict[str, str]:

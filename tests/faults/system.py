@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import math
 import os
 import secrets
 import signal
@@ -11,21 +13,26 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from argosy.testing.server import RunningServer, is_alive, wait_for
+from argosy.testing.server import Reply, RunningServer, is_alive, wait_for
 
 WICKED = Path(__file__).with_name("wicked.py").read_text()
 IS_ORIGINAL = os.environ.get("ARGOSY_FAULT_SYSTEM") == "original"
+PATIENCE_S = 20.0
+"""How long clients wait for an answer of the original, which does not always give one."""
 
 
 @dataclass(slots=True)
 class OriginalServer(RunningServer):
-    """Multi Model Server 1.1.11: a launcher, a Java process, and workers."""
+    """Multi Model Server 1.1.11: a launcher, a Java process, and workers. An answer that does not come in time has the status 0."""
+
+    java: int = 0
+    """The Java process, once it has been found."""
 
     def launch(self) -> None:
         """Start it on two free ports."""
@@ -34,10 +41,13 @@ class OriginalServer(RunningServer):
             "inference_address": f"http://127.0.0.1:{self.inference}", "management_address": f"http://127.0.0.1:{self.management}",
             "model_store": self.store.folder, "default_workers_per_model": 1, **self.settings,
         }  # fmt: skip
+        for name, port in (("inference_address", self.inference), ("management_address", self.management)):
+            if str(settings.get(name, "")).endswith(":0"):
+                settings[name] = f"{str(settings[name])[:-1]}{port}"
         if self.models:
             settings["load_models"] = ",".join(self.models)
         config = self.folder / "config.properties"
-        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items() if value is not None))
         home = Path(os.environ["ARGOSY_ORIGINAL_MMS"]).absolute()
         logs = {name: str(self.folder / "logs") for name in ("LOG_LOCATION", "METRICS_LOCATION")}
         path = os.pathsep.join([str(home), os.environ.get("PATH", "")])
@@ -51,9 +61,16 @@ class OriginalServer(RunningServer):
 
     def wait_until_ready(self) -> None:
         """Wait until all workers of the start are there."""
-        wait_for(self._is_up, "the original server answers", 60)
+        wait_for(self._is_up, "the original server answers", 40)
+        if "management_address" in self.settings:
+            return
         for model in self.models:
-            wait_for(lambda: all(worker["status"] == "READY" for worker in self.describe(model)["workers"]), "its workers are ready", 60)  # noqa: B023
+            wait_for(lambda: self._is_ready(model), "its workers are ready", 40)  # noqa: B023
+
+    def _is_ready(self, model: str) -> bool:
+        with contextlib.suppress(AssertionError, LookupError):
+            return all(worker["status"] == "READY" for worker in self.describe(model)["workers"])
+        return False
 
     def __exit__(self, *_: object) -> None:
         """Kill it: SIGTERM ends the launcher alone."""
@@ -70,16 +87,46 @@ class OriginalServer(RunningServer):
             return self.ping().status == 200
         return False
 
+    def connect(self, timeout_s: float = 60.0, *, management: bool = False) -> http.client.HTTPConnection:
+        """A connection that waits no longer than is reasonable."""
+        return RunningServer.connect(self, min(timeout_s, PATIENCE_S), management=management)
+
+    def predict(self, model: str, body: str | bytes, timeout_s: float = 60.0, kind: str = "text/plain") -> Reply:
+        """One prediction."""
+        return _in_time(lambda: RunningServer.predict(self, model, body, timeout_s, kind))
+
+    def manage(self, method: str, path: str, timeout_s: float = 60.0) -> Reply:
+        """One management request."""
+        return _in_time(lambda: RunningServer.manage(self, method, path, timeout_s))
+
+    def stop(self, limit_s: float = 60.0) -> int:
+        """SIGTERM ends its launcher; what does not follow in a second is killed. -1 if anything was."""
+        self.process.send_signal(signal.SIGTERM)
+        left = seconds_until(lambda: not family(Path(self.env["BEGUN_FILE"])), 1) == math.inf
+        self.__exit__()
+        return -1 if left else self.process.returncode
+
     @property
     def pid(self) -> int:
-        """The Java process."""
-        found = [child.pid for child in psutil.Process(self.process.pid).children(recursive=True) if child.name() == "java"]
-        return found[0] if found else self.process.pid
+        """The Java process; before it is there, the launcher."""
+        with contextlib.suppress(psutil.Error):
+            found = [child.pid for child in psutil.Process(self.process.pid).children(recursive=True) if child.name() == "java"]
+            self.java = found[0] if found else self.java
+        return self.java or self.process.pid
 
     def workers(self, name: str) -> list[int]:
         """The processes that run handlers: children of children of the server."""
-        helpers = psutil.Process(self.pid).children()
-        return [child.pid for helper in helpers for child in helper.children()] or [helper.pid for helper in helpers]
+        with contextlib.suppress(psutil.Error):
+            helpers = psutil.Process(self.pid).children()
+            return [child.pid for helper in helpers for child in helper.children()] or [helper.pid for helper in helpers]
+        return []
+
+
+def _in_time(ask: Callable[[], Reply]) -> Reply:
+    try:
+        return ask()
+    except (OSError, http.client.HTTPException):
+        return Reply(0, b"", {})
 
 
 def low_port() -> int:
@@ -114,6 +161,37 @@ def system(
             for pid in family(begun):
                 with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def launched(folder: Path, settings: Mapping[str, object], prefix: Sequence[str] = ()) -> Iterator[RunningServer]:
+    """A server that has only been started: nobody waits until it serves."""
+    begun = folder / "begun"
+    begun.touch()
+    kind = OriginalServer if IS_ORIGINAL else RunningServer
+    with kind(folder, settings, (), {"BEGUN_FILE": str(begun)}, prefix).launched() as server:
+        yield server
+
+
+def seconds_until(probe: Callable[[], object], limit_s: float = 30.0) -> float:
+    """Seconds until `probe` is true; infinity, if it is not within the limit."""
+    begin = time.monotonic()
+    try:
+        wait_for(probe, "", limit_s)
+    except AssertionError:
+        return math.inf
+    return time.monotonic() - begin
+
+
+def in_s(seconds: float, digits: int = 1) -> str:
+    """For the table."""
+    return "never" if seconds == math.inf else f"{seconds:.{digits}f} s"
+
+
+def listed(server: RunningServer) -> list[str]:
+    """The models that are registered; a question mark if the server does not say."""
+    reply = server.manage("GET", "/models?limit=100")
+    return [model["modelName"] for model in reply.json["models"]] if reply.status == 200 else ["?"]
 
 
 def family(begun: Path) -> list[int]:

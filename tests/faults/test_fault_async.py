@@ -10,7 +10,7 @@ import pytest
 from argosy.testing.server import RunningServer, resident_mb
 from conftest import Report
 from faults.load import Load
-from faults.system import IS_ORIGINAL, begun_twice, run_for, system
+from faults.system import IS_ORIGINAL, begun_twice, in_s, run_for, system
 from faults.test_fault_handlers import FAILS, Fault, befall, until_whole
 
 pytestmark = pytest.mark.skipif(IS_ORIGINAL, reason="Multi Model Server has no asynchronous handlers and no streams")
@@ -42,10 +42,11 @@ def test_asynchronous_handler(tmp_path: Path, figure: Report, fault: Fault) -> N
             recovery_s = until_whole(server)
             run_for(0.3)
         told = ",".join(map(str, sorted(set(statuses))))
-        figures = f"{told}; its answer ≤ {slowest_s:.2f} s, others ≤ {max(load.tally.waits_s):.2f} s, workers back {recovery_s:.1f} s"
+        figures = f"{told}; its answer ≤ {slowest_s:.2f} s, others ≤ {max(load.tally.waits_s):.2f} s, workers back {in_s(recovery_s)}"
         figure(load.tally.figure(fault.name, figures, failed=fault.times, repeated=begun_twice(server)))
         load.tally.assert_sound()
         assert set(statuses) <= fault.allowed
+        assert recovery_s < 30
         assert load.tally.failed <= fault.neighbours * fault.times, load.tally
         assert load.tally.refused == 0, load.tally
         assert begun_twice(server) == 0

@@ -6,20 +6,24 @@ import hashlib
 import http.client
 import json
 import re
+import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote
 
 import pytest
 
-from argosy.testing.server import Reply, RunningServer, wait_for
+from argosy.testing.server import Reply, RunningServer
 from conftest import Report
 from faults import attacks
 from faults.figures import Figure
-from faults.system import IS_ORIGINAL, system
+from faults.system import IS_ORIGINAL, listed, seconds_until, system
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3} |    |$")
 
@@ -41,10 +45,6 @@ class Target:
         paths = [path for path in self.server.folder.rglob("*") if not path.is_relative_to(self.server.store.folder) and "logs" not in path.parts]
         return {str(path): "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
 
-    def listed(self) -> list[str]:
-        """The models that are registered."""
-        return [model["modelName"] for model in self.server.manage("GET", "/models?limit=100").json["models"]]
-
     def register(self, **values: object) -> Reply:
         """A registration whose values are encoded as they must be."""
         query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in values.items())
@@ -60,20 +60,35 @@ class Target:
         """Report how many attacks were refused. One that is answered with success, or leaves anything, has got through."""
         before = self.around()
         passed: list[str] = []
-        total = 0
+        told = Counter[str]()
         for what, reply in replies:
-            total += 1
-            if not is_refusal(reply):
+            told["sent"] += 1
+            told["lost"] += reply.status == 0
+            if not is_refusal(reply) and reply.status:
                 passed.append(f"{what}: {reply.status}")
+            if not is_refusal(reply):
                 self.server.manage("DELETE", "/models/attack")
             self.reasons.append(f"{what}: {reply.status} {reply.text[:300]}")
         after = self.around()
         changed = sorted({path for path in before.keys() | after.keys() if before.get(path) != after.get(path)})
-        models = self.listed()
-        text = f"{len(changed)} files changed outside" if changed else "nothing stays"
-        figure(Figure(f"attack: {name}", sent=total, refused=total - len(passed), wrong=len(passed), figures=text))
-        assert (passed, changed, models) == ([], [], ["m"])
+        models = listed(self.server)
+        sent, lost, said = told["sent"], told["lost"], self.said(changed, models)
+        figure(Figure(f"attack: {name}", sent=sent, refused=sent - lost - len(passed), lost=lost, wrong=len(passed), figures=said))
+        assert (lost, passed, changed, models) == (0, [], [], ["m"])
         assert self.server.predict("m", "echo:still here").text == "still here"
+
+    def said(self, changed: list[str], models: list[str]) -> str:
+        """What an attack has left, for the table."""
+        inside = [path for path in changed if Path(path).is_relative_to(self.server.temp)]
+        ran = "; code outside of the model was run" if (self.server.folder / "ran").exists() else ""
+        outside = [path for path in changed if path not in inside and path != str(self.server.folder / "ran")]
+        extra = sorted(set(models) - {"m"})
+        told = [
+            f"{len(outside)} files and folders written or changed outside" if outside else "",
+            f"{len(inside)} left in its temporary folder" if inside else "",
+            f"{len(extra)} models stay" if extra else "", "m is gone" if "m" not in models else "",
+        ]  # fmt: skip
+        return ("; ".join(text for text in told if text) or "nothing stays") + ran
 
 
 def is_refusal(reply: Reply) -> bool:
@@ -82,22 +97,34 @@ def is_refusal(reply: Reply) -> bool:
     return is_known and b"the secret" not in reply.body
 
 
-@pytest.fixture(scope="module")
+def scope(fixture_name: str, config: pytest.Config) -> Literal["function", "module"]:
+    """The original does not survive every attack: each gets a new one."""
+    return "function" if IS_ORIGINAL else "module"
+
+
+@pytest.fixture(scope=scope)
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server with one model, attacked by all tests of this module."""
     with system(tmp_path_factory.mktemp("attacked"), "m") as server:
         yield Target(server)
+        if IS_ORIGINAL:  # what it has unpacked and kept
+            shutil.rmtree(server.temp, ignore_errors=True)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_zips(target: Target, figure: Report) -> None:
+@pytest.mark.parametrize("kind", attacks.Kind, ids=lambda kind: kind.name)
+def test_zips(target: Target, figure: Report, kind: attacks.Kind) -> None:
     """Zips that traverse, link, carry devices, collide, overlap or are encrypted are refused, and nothing of them stays."""
-    target.count("zip archives", ((what, target.archive(data)) for what, data in attacks.zips(target.outside)), figure)
+    chosen = ((what, data) for what, data in attacks.zips(target.outside) if attacks.kind(what) is kind)
+    target.count(f"zip {kind.value}", ((what, target.archive(data)) for what, data in chosen), figure)
 
 
-def test_tars(target: Target, figure: Report) -> None:
+@pytest.mark.skipif(IS_ORIGINAL, reason="it takes no tar archives")
+@pytest.mark.parametrize("kind", attacks.Kind, ids=lambda kind: kind.name)
+def test_tars(target: Target, figure: Report, kind: attacks.Kind) -> None:
     """The same for tars, with what PAX and GNU headers can rename, resize and link."""
-    target.count("tar archives", ((what, target.archive(data)) for what, data in attacks.tars(target.outside)), figure)
+    chosen = ((what, data) for what, data in attacks.tars(target.outside) if attacks.kind(what) is kind)
+    target.count(f"tar {kind.value}", ((what, target.archive(data)) for what, data in chosen), figure)
 
 
 def test_bombs(target: Target, figure: Report) -> None:
@@ -215,7 +242,7 @@ def test_forged_requests_of_the_server(tmp_path: Path, figure: Report) -> None:
             target = Target(server)
             good = target.register(url=f"{there}/models/m.mar", model_name="attack")
             removed = server.manage("DELETE", "/models/attack")
-            wait_for(lambda: target.listed() == ["m"], "the good model is gone")
+            seconds_until(lambda: listed(server) == ["m"], 5)
 
             def tries() -> Iterator[tuple[str, Reply]]:
                 for name in (*hops, "first"):
@@ -224,10 +251,18 @@ def test_forged_requests_of_the_server(tmp_path: Path, figure: Report) -> None:
                     yield f"direct: {url}", target.register(url=url, model_name="attack")
 
             allowed.redirects = {path.replace(" ", "%20"): where.replace(" ", "%20") for path, where in allowed.redirects.items()}
-            target.count("forged requests (SSRF)", tries(), figure)
+            def report(found: Figure) -> Figure:
+                return figure(replace(found, figures=f"{found.figures}; {contacted(allowed, inside)}"))
+
+            target.count("forged requests (SSRF)", tries(), report)
         assert (good.status, removed.status) == (200, 200)
-        assert inside.asked == []
-        assert not [path for path in allowed.asked if not path.startswith("/models/")]
+        assert contacted(allowed, inside) == "nobody else was contacted"
+
+
+def contacted(allowed: Web, inside: Web) -> str:
+    """Who was asked although nobody should."""
+    forbidden = len(inside.asked) + len([path for path in allowed.asked if not path.startswith("/models/")])
+    return f"forbidden addresses were contacted {forbidden} times" if forbidden else "nobody else was contacted"
 
 
 def test_pages_of_other_origins(target: Target, figure: Report) -> None:
@@ -250,8 +285,12 @@ def test_pages_of_other_origins(target: Target, figure: Report) -> None:
 
 
 def read(connection: http.client.HTTPConnection) -> Reply:
-    response = connection.getresponse()
-    return Reply(response.status, response.read(), {})
+    """The reply; its status is 0 if there is none."""
+    try:
+        response = connection.getresponse()
+        return Reply(response.status, response.read(), {})
+    except (OSError, http.client.HTTPException):
+        return Reply(0, b"", {})
 
 
 NOISY = """
@@ -277,7 +316,7 @@ def test_forged_log_lines(tmp_path: Path, figure: Report) -> None:
     payloads = [*(end + forged for end in breaks), "\x1b[2J\x1b]0;title\x07", "\x9b31m", "\0", "\x7f"]
     with system(tmp_path, "m", settings={"log_location": logs, "metrics_location": logs}) as server:
         server.store.add("noisy", NOISY)
-        assert server.register("noisy").status == 200
+        server.register("noisy")
         for payload in payloads:
             encoded = quote(payload.encode("utf-8"))
             server.predict("noisy", payload.encode("utf-8"), kind="application/octet-stream")
@@ -290,18 +329,20 @@ def test_forged_log_lines(tmp_path: Path, figure: Report) -> None:
                 connection.endheaders()
                 read(connection)
             raw_request(server, b"GET /" + payload.encode("utf-8") + b" HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert server.stop() == 0
+        status = server.stop()
         printed = "\n".join(server.output)
     texts = {path.name: path.read_bytes().decode("utf-8", "surrogateescape") for path in logs.iterdir() if path.is_file()}
     wrong = [f"{name}: {line[:80]!r}" for name, text in (*texts.items(), ("terminal", printed)) for line in text.split("\n") if is_forged(name, line)]
     sent, looked = 5 * len(payloads), f"{len(texts)} files looked through"
     figure(Figure("attack: forged log lines", sent=sent, refused=sent - len(wrong), wrong=len(wrong), figures=looked))
-    assert wrong == []
+    assert (status, wrong) == (0, [])
     assert any(forged in text for text in texts.values()), "what was sent was logged, in a harmless form"
 
 
 def is_forged(name: str, line: str) -> bool:
-    """Whether a line is not one of the server's own, or holds what a terminal would obey."""
+    """Whether a line is not one of the server's own, or holds what a terminal would obey. The lines of the original are known by no form."""
+    if IS_ORIGINAL:
+        return line.startswith("2026-11-22T10:00:00,000") or re.search("[\x00\x1b\x7f\x9b]", line) is not None
     if re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", line):
         return True
     return (name in ("mms_log.log", "access_log.log", "model_log.log") and LINE.match(line) is None) or line.startswith("2026-11-22T10:00:00,000")
@@ -311,8 +352,9 @@ def raw_request(server: RunningServer, data: bytes) -> None:
     """Send bytes and wait for the end of the connection or a reply."""
     with closing(server.connect(5)) as connection:
         connection.connect()
-        connection.sock.sendall(data)
-        connection.sock.recv(65536)
+        with suppress(OSError):
+            connection.sock.sendall(data)
+            connection.sock.recv(65536)
 
 
 @pytest.mark.skipif(IS_ORIGINAL, reason="there are no tokens in Multi Model Server")

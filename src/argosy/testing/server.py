@@ -208,7 +208,7 @@ class Store:
 class RunningServer:
     """A server of its own process group in `folder`, and its clients. Use it as a context manager: it kills what is left.
 
-    `settings` are lines of config.properties. `prefix` is a command to run it under, e.g. `unshare`.
+    `settings` are lines of config.properties; one that is None is left out. `prefix` is a command to run it under, e.g. `unshare`.
     """
 
     folder: Path
@@ -265,7 +265,7 @@ class RunningServer:
         if self.models:
             settings["load_models"] = ",".join(self.models)
         config = self.folder / "config.properties"
-        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        config.write_text("".join(f"{name}={value}\n" for name, value in settings.items() if value is not None))
         self.process = subprocess.Popen(
             [*self.prefix, sys.executable, "-P", "-c", _COMMAND, "--foreground", "--mms-config", str(config)],
             cwd=self.folder, env={**os.environ, "TEMP": str(self.temp), "PYTHONWARNINGS": "error", **self.env}, stdin=subprocess.DEVNULL,
