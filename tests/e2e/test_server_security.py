@@ -16,8 +16,10 @@ from argosy.config import Config, load_config
 from argosy.errors import ArgosyError
 from argosy.server.tls import tls_context
 from argosy.testing.server import wait_for
+from conftest import Report
 from fakes.certificates import authority, identity
 from fakes.live_server import LiveServer, live_server
+from faults.figures import Figure
 
 SPY = """
 import os
@@ -76,7 +78,7 @@ def test_tokens_from_command_to_rotation(tmp_path: Path) -> None:
     assert not [who for who in (ann, bob, cat) if who["Authorization"].removeprefix("Bearer ") in said]
 
 
-def test_a_connection_that_goes_on_loses_its_right_too(tmp_path: Path) -> None:
+def test_a_connection_that_goes_on_loses_its_right_too(tmp_path: Path, figure: Report) -> None:
     """The same bytes on the same connection, before and after their token was taken away."""
     file = tmp_path / "tokens"
     token = make_token(file, "ann")["Authorization"]
@@ -89,7 +91,9 @@ def test_a_connection_that_goes_on_loses_its_right_too(tmp_path: Path) -> None:
         assert [status(), status()] == [200, 200]
         file.write_text("")
         wait_for(lambda: "The tokens were read again: 0." in server.log.read_text(), "the tokens were read again")
-        assert status() == 401
+        last = status()
+        figure(Figure("token taken away, its connection goes on", sent=3, right=2, refused=int(last == 401), wrong=int(last != 401)))
+        assert last == 401
 
 
 def test_old_management_token_alone(tmp_path: Path) -> None:

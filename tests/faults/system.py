@@ -62,6 +62,7 @@ class OriginalServer(RunningServer):
     def wait_until_ready(self) -> None:
         """Wait until all workers of the start are there."""
         wait_for(self._is_up, "the original server answers", 40)
+        assert is_alive(self.pid)  # it is looked for now, since its launcher may end first
         if "management_address" in self.settings:
             return
         for model in self.models:

@@ -15,6 +15,8 @@ import pytest
 
 from argosy import wire
 from argosy.testing.server import Reply, RunningServer, open_files, resident_mb, serving, wait_for
+from conftest import Report
+from faults.figures import Figure
 
 WORKERS = 8
 ATTACKS = 64
@@ -121,7 +123,7 @@ def is_one(reply: Future[Reply]) -> bool:
         return True
 
 
-def test_frames_of_a_hostile_worker(server: RunningServer) -> None:
+def test_frames_of_a_hostile_worker(server: RunningServer, figure: Report) -> None:
     """Whatever it sends, each of its clients gets one reply, another model is served as before, and honest workers take its place."""
     dice = random.Random(20261122)
     before, files = resident_mb(server.pid), open_files(server.pid)
@@ -133,7 +135,10 @@ def test_frames_of_a_hostile_worker(server: RunningServer) -> None:
     wait_for(lambda: all(worker["status"] == "READY" for worker in server.describe("hostile")["workers"]), "all workers are back")
     with server.clients(WORKERS) as send:
         assert [reply.result().text for reply in [send("hostile", "{}") for _ in range(4 * WORKERS)]] == ["honest"] * 4 * WORKERS
-    assert server.describe("hostile")["restarts"] > ATTACKS // 4, "many of them were found out"
+    restarts = server.describe("hostile")["restarts"]
+    others = ATTACKS // WORKERS + 4 * WORKERS
+    figure(Figure("frames of a hostile worker", sent=ATTACKS + others, right=others, failed=ATTACKS, figures=f"{restarts} workers were replaced"))
+    assert restarts > ATTACKS // 4, "many of them were found out"
     assert resident_mb(server.pid) - before < 100
     wait_for(lambda: open_files(server.pid) <= files + 5, "descriptors are back")
 

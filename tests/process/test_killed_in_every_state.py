@@ -18,7 +18,9 @@ from argosy.supervisor.member import Member
 from argosy.supervisor.pool import MOST_STARTING
 from argosy.supervisor.process import children
 from argosy.supervisor.states import State
+from conftest import Report
 from fakes.dataplane import Client, client_of, request
+from faults.figures import Figure
 
 from .test_served import spec, tell, until
 
@@ -197,7 +199,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_any_events_in_any_order(tmp_path: Path, seed: int) -> None:
+def test_any_events_in_any_order(tmp_path: Path, figure: Report, seed: int) -> None:
     """Jobs in = answered + refused + expired + cancelled + failed at every moment; in the end no process, descriptor or memory is held.
 
     More seeds by ARGOSY_STORMS=<number>.
@@ -212,7 +214,10 @@ def test_any_events_in_any_order(tmp_path: Path, seed: int) -> None:
         await model.close(1.0)
         await asyncio.gather(*storm.tasks, return_exceptions=True)
         storm.check()
-        assert model.counters.admitted > 10
+        counters = model.counters
+        failed = counters.expired + counters.failed + counters.cancelled
+        figure(Figure(f"workers killed in any state, {EVENTS} random events, {seed}", len(storm.jobs), counters.answered, counters.refused, failed))
+        assert counters.admitted > 10
         assert all(job.state in (JobState.SETTLED, JobState.NEW) for job in storm.jobs), "a refused job was never admitted"
         assert model.arena is not None
         assert model.arena.used == 0

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from argosy.testing.server import RunningServer, is_alive, open_files, serving, wait_for
+from conftest import Report
+from faults.figures import Figure
 
 RUNS = int(os.environ.get("ARGOSY_RUNS", "5"))
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -124,12 +126,12 @@ class Management(RuleBasedStateMachine):
 ECHO = "def handle(data, context):\n    return None if data is None else [item['body'] for item in data]\n"
 
 
-def test_management(tmp_path: Path) -> None:
+def test_management(tmp_path: Path, figure: Report) -> None:
     """Every rule in any order; afterwards no descriptor and no file is held, and the server ends cleanly. More runs by ARGOSY_RUNS=<number>."""
     with serving(tmp_path, settings={"default_response_timeout_seconds": 20}) as server:
         server.store.add("echo", ECHO)
         server.store.add("broken", BROKEN)
-        files = open_files(server.pid)
+        files, asked = open_files(server.pid), 0
 
         class Here(Management):
             """On this server."""
@@ -138,7 +140,14 @@ def test_management(tmp_path: Path) -> None:
                 super().__init__()
                 self.server = server
 
+            def ask(self, method: str, path: str) -> tuple[int, Any]:
+                """Count too."""
+                nonlocal asked
+                asked += 1
+                return super().ask(method, path)
+
         run_state_machine_as_test(Here, settings=settings(max_examples=RUNS, stateful_step_count=25, deadline=None, derandomize=True))
+        figure(Figure("management in any order, beside a model of it", sent=asked, right=asked))
         wait_for(lambda: open_files(server.pid) <= files + 3, "descriptors are back")
         assert server.stop() == 0
         assert server.leftovers() in ([], [f".argosy-{os.getuid()}/lock"])
