@@ -25,6 +25,8 @@ from faults import attacks
 from faults.figures import Figure
 from faults.system import IS_ORIGINAL, listed, seconds_until, system
 
+pytestmark = pytest.mark.timeout(300 if IS_ORIGINAL else 120)
+
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3} |    |$")
 
 
