@@ -10,7 +10,6 @@ import ssl
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -154,7 +153,7 @@ def test_clients_without_a_certificate(tmp_path: Path, figure: Report) -> None:
     assert (let_in, is_known) == ([False] * 3, True)
 
 
-def is_let_in(server: RunningServer, authority: Path, certificate: Iterable[Path] | None) -> bool:
+def is_let_in(server: RunningServer, authority: Path, certificate: tuple[Path, Path] | None) -> bool:
     """Whether a client with this certificate is answered."""
     context = ssl.create_default_context(cafile=authority)
     if certificate is not None:
