@@ -168,10 +168,18 @@ def test_a_repeated_key_is_warned_about(tmp_path: Path) -> None:
 
 
 def test_keys_of_the_java_server_are_named_as_needless(tmp_path: Path) -> None:
-    """Whatever they say, they are accepted."""
+    """Whatever they say, they are accepted; those that nobody set are not mentioned."""
     found = loaded(tmp_path, "vmargs=-Xmx128m\nnumber_of_netty_threads=many\nasync_logging=true\n")
-    assert any("no longer needed" in note and "vmargs" in note and "number_of_netty_threads" in note for note in found.notes)
+    told = next(note for note in found.notes if "no longer needed" in note)
+    assert sorted(told.partition(": ")[2].split(", ")) == ["async_logging", "number_of_netty_threads", "vmargs"]
     assert found.warnings == ()
+    assert not any("no longer needed" in note for note in loaded(tmp_path, "job_queue_size=1\n").notes)
+
+
+def test_free_ports_are_two(tmp_path: Path) -> None:
+    """Port 0 is whatever is free: listeners of two protocols that both ask for it are not in each other's way."""
+    found = loaded(tmp_path, "inference_address=http://127.0.0.1:0\nmanagement_address=https://127.0.0.1:0\nkeystore=k\n")
+    assert found.config.inference_address.port == found.config.management_address.port == 0
 
 
 @pytest.mark.parametrize(("text", "seconds", "note"), [

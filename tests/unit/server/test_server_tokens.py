@@ -13,6 +13,7 @@ from argosy.errors import ArgosyError, ErrorCode
 from argosy.protocols.endpoint import Scope
 from argosy.protocols.tokens import new_token
 from argosy.server.tokens import Tokens, make_tokens
+from argosy.testing.loop import FakeLoop
 
 
 def nothing() -> None:
@@ -120,6 +121,28 @@ def test_a_file_behind_links_that_are_moved(tmp_path: Path) -> None:
     os.replace(tmp_path / "next", tmp_path / "now")
     tokens.refresh()
     assert [status(tokens, secret) for secret in secrets] == [401, 200]
+
+
+def test_the_file_is_looked_at_until_the_server_stops(tmp_path: Path) -> None:
+    """Once a second; without a file there is nothing to look at."""
+    (old, before), (new, after) = new_token("a", [Scope.INFERENCE]), new_token("b", [Scope.INFERENCE])
+    file, loop = tmp_path / "tokens", FakeLoop()
+    write(file, str(before))
+    tokens = Tokens(Config(tokens_file=file), nothing)
+    tokens.watch(loop)
+    for secret, line in ((new, after), (old, before)):
+        write(file, str(line))
+        loop.advance(1.0)
+        assert status(tokens, secret) == 200
+    tokens.stop()
+    write(file, str(after))
+    loop.advance(5.0)
+    assert (status(tokens, old), status(tokens, new)) == (200, 401)
+    fixed = Tokens(Config(tokens=str(before)), nothing)
+    fixed.watch(loop)
+    loop.advance(5.0)
+    fixed.stop()
+    assert loop.failures == []
 
 
 def test_what_needs_a_token() -> None:

@@ -51,7 +51,9 @@ def test_overlapping_entries_are_refused(tree: Tree, tmp_path: Path, zipped: Mak
 @pytest.mark.parametrize(("offset", "value", "complaint"), [(8, 1, "encrypted"), (10, 12, "another method"), (10, 99, "another method")])
 def test_encryption_and_other_methods_are_refused(tree: Tree, tmp_path: Path, zipped: Maker, offset: int, value: int, complaint: str) -> None:
     """Only what every server can read: stored or deflated."""
-    assert complaint in refusal(patched(zipped({"a": b"x"}), offset, "<H", value), tree, tmp_path)
+    said = refusal(patched(zipped({"first": b"x", "odd": b"x"}), offset, "<H", value, entry=1), tree, tmp_path)
+    assert complaint in said
+    assert "entry 'odd'" in said
 
 
 @pytest.mark.parametrize("mode", [0o120777, 0o10644, 0o20644, 0o60644, 0o140644])
@@ -63,6 +65,19 @@ def test_links_and_devices_are_refused(tree: Tree, tmp_path: Path, mode: int) ->
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr(info, "/etc/passwd")
     assert "neither a file nor a folder" in refusal(buffer.getvalue(), tree, tmp_path)
+
+
+@pytest.mark.parametrize("attributes", [0x20, 0o120777 << 16])
+def test_kinds_count_only_where_unix_wrote_them(tree: Tree, tmp_path: Path, attributes: int) -> None:
+    """A zip made on Windows has none, whatever stands in their place: its entries are files."""
+    buffer = io.BytesIO()
+    info = zipfile.ZipInfo("plain")
+    info.create_system, info.external_attr = 0, attributes
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(info, "x")
+    unpack_zip(buffer, tree)
+    assert (tmp_path / "plain").is_symlink() is False
+    assert (tmp_path / "plain").read_text() == "x"
 
 
 def test_names_with_nul_are_refused(tree: Tree, zipped: Maker) -> None:
