@@ -96,6 +96,19 @@ def test_a_template_that_died_is_loaded_again(server: RunningServer) -> None:
     assert server.manage("DELETE", "/models/big").status == 200
 
 
+def test_scaled_to_nothing_and_up_again(server: RunningServer) -> None:
+    """Who comes while the loading process is on its way out does not wait for a fork of it: another one loads the model."""
+    assert register(server, "big", workers=1)[0] == 200
+    template = server.predict("big", "who").text.split()[1]
+    for _ in range(5):
+        assert server.manage("PUT", "/models/big?min_worker=0&max_worker=0").status == 202
+        assert server.manage("PUT", "/models/big?min_worker=1&synchronous=true").status == 200
+        other = server.predict("big", "who").text.split()[1]
+        assert other != template
+        template = other
+    assert server.manage("DELETE", "/models/big").status == 200
+
+
 def test_a_preload_that_fails_says_why_and_leaves_nothing(server: RunningServer) -> None:
     """The reply has the handler's words; no process and no model stays."""
     status, text = register(server, "broken")

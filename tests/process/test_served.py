@@ -54,11 +54,13 @@ def tell(given: ModelSpec, story: Story, *, queue_size: int = 100, arena_size: i
             lambda model, worker, stream, line: output.append((stream, line)), lambda model, line: None, 1 << 20, time.time, lambda: False,
         )  # fmt: skip
         model = ServedModel(given, around, 9000, Policy(1, 0.0), queue_size, arena_size, lambda: None)
+        assert (model.min_workers, model.max_workers) == (0, 0)
         try:
             await story(model)
         finally:
             await model.close(0.0)
         assert (model.workers(), model.waiting, model.running, model.is_ready) == ([], 0, 0, False)
+        assert (model.min_workers, model.max_workers) == (0, 0)
 
     asyncio.run(run())
     assert children() == []

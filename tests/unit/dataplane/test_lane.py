@@ -39,6 +39,19 @@ def test_sending_more_when_the_look_after_a_worker_is_overdue() -> None:
     assert lane.messages == 3
 
 
+def test_one_timer_looks_after_a_worker() -> None:
+    """It is moved when something is due earlier, and none is left when the worker is gone."""
+    world = World(timeout_s=60.0)
+    member = world.member()
+    world.submit()
+    assert world.timers == 1
+    member.lane.jobs |= {seq: world.admit(request()) for seq in (8, 9)}
+    member.lane.sent(world.loop.now)
+    assert world.timers == 1
+    member.die()
+    assert world.timers == 0
+
+
 def test_an_early_answer_is_not_delivered_again_when_the_worker_dies() -> None:
     """What was fetched from the outbox is settled; the rest fails with the worker."""
     world = World()

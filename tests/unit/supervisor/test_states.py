@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from argosy.supervisor.states import BACKOFF_S, TRANSITIONS, Action, Event, IllegalTransition, State, WorkerState
+from argosy.supervisor.states import TRANSITIONS, Action, Event, IllegalTransition, State, WorkerState
 
 S, E, A = State, Event, Action
 WITH_PROCESS = {S.LOADING, S.IDLE, S.BUSY, S.DRAINING}
@@ -104,7 +104,7 @@ def test_only_an_exit_settles() -> None:
 def test_pauses_grow_and_start_anew_after_a_load() -> None:
     """Each failure in a row waits longer, up to a minute; a model that loads again counts as healthy."""
     worker = WorkerState()
-    assert [worker.pause_s() for _ in range(13)] == [*map(float, BACKOFF_S), 60.0, 60.0]
+    assert [worker.pause_s() for _ in range(13)] == [1.0, 1.0, 2.0, 3.0, 5.0, 8.0, 13.0, 21.0, 34.0, 55.0, 60.0, 60.0, 60.0]
     assert repr(worker) == "<SPAWNING failures=13>"
     worker.on(E.STARTED)
     worker.on(E.LOADED)
