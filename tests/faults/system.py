@@ -218,6 +218,16 @@ def run_for(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def arena_mb(pid: int, model: str) -> float:
+    """Memory in MB that a model's arena for large bodies has ever needed at once: a slot that was given back is used again before a new one."""
+    total = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(entry).startswith(f"/memfd:argosy-{model} "):
+                total += entry.stat().st_blocks * 512
+    return total / 1e6
+
+
 def tree_mb(pid: int) -> float:
     """Memory of a process and its descendants in MB, shared pages counted once."""
     processes = [psutil.Process(pid)]

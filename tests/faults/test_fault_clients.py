@@ -15,14 +15,18 @@ from pathlib import Path
 
 import pytest
 
-from argosy.testing.server import open_files, resident_mb
+from argosy.testing.server import begun, open_files, resident_mb, wait_for
 from conftest import Report
 from faults.figures import Figure
 from faults.load import LONGEST_S, Load, read_answer, request
-from faults.system import begun_twice, in_s, run_for, seconds_until, system
+from faults.system import arena_mb, begun_twice, in_s, run_for, seconds_until, system
 
 TCP_REPAIR = 19
 MANY = 10_000
+BODIES_BYTES = 16_000_000
+"""Memory for bodies: what those who vanish hold would soon be missed."""
+MOST_ARENA_MB = 4.0
+"""Those who have not been missed yet, at 300 kB each."""
 
 
 def raw(port: int) -> socket.socket:
@@ -44,7 +48,7 @@ def test_clients_that_vanish(tmp_path: Path, figure: Report) -> None:
     """Before, while and after they send, and while they receive: what they held is free again, nobody else notices, no work is done twice."""
     chance = random.Random(11)
     vanished = 0
-    with system(tmp_path, "m", env={"SLEEP_S": "0.005"}) as server:
+    with system(tmp_path, "m", settings={"request_memory_bytes": BODIES_BYTES, "max_request_size": BODIES_BYTES}, env={"SLEEP_S": "0.005"}) as server:
         with Load(server.inference, clients=2):
             run_for(0.3)
         seconds_until(lambda: open_files(server.pid) < 60, 3)
@@ -64,14 +68,40 @@ def test_clients_that_vanish(tmp_path: Path, figure: Report) -> None:
                 cut(sock, chance.choice(("polite", "reset")))
                 vanished += 1
         free_s = seconds_until(lambda: open_files(server.pid) <= files + 2 and server.describe("m").get("runningJobs", 0) == 0)
-        grown_mb = resident_mb(server.pid) - memory_mb
-        figures = f"{vanished} vanished; all free {in_s(free_s)} later, server {grown_mb:+.0f} MB"
+        grown_mb, held_mb = resident_mb(server.pid) - memory_mb, arena_mb(server.pid, "m")
+        largest = server.predict("m", b"pid:" + b"x" * (BODIES_BYTES - 100), 20)
+        figures = f"{vanished} vanished; all free {in_s(free_s)} later, server {grown_mb:+.0f} MB, arena {held_mb:.1f} MB"
         figure(load.tally.figure("clients that vanish", figures, failed=vanished, repeated=begun_twice(server)))
         load.tally.assert_sound()
         assert load.tally.failed == load.tally.refused == 0
         assert begun_twice(server) == 0
         assert free_s < 30
         assert grown_mb < 150
+        assert held_mb < MOST_ARENA_MB, figures
+        assert largest.status == 200, "there is memory for a body that takes all of it"
+
+
+def test_nobody_works_for_those_who_left(tmp_path: Path, figure: Report) -> None:
+    """What waits for a worker leaves the queue with its client, while the workers are still busy, and no handler ever sees it."""
+    with system(tmp_path, "m", env={"SLEEP_S": "3"}) as server, server.clients(2) as send:
+        held = [send("m", f"sleep:held-{number}") for number in range(2)]
+        wait_for(lambda: sum("held" in line for line in begun(server)) == 2, "both workers are busy")
+        gone = [raw(server.inference) for _ in range(100)]
+        for number, sock in enumerate(gone):
+            sock.sendall(request("/predictions/m", b"echo:gone-%d" % number, "gone"))
+        wait_for(lambda: server.describe("m").get("queueLength", len(gone)) == len(gone), "all of them wait")
+        for number, sock in enumerate(gone):
+            cut(sock, "reset" if number % 2 else "polite")
+        wait_for(lambda: server.describe("m").get("queueLength", 0) == 0, "nobody waits")
+        was_at_once = not any(future.done() for future in held)
+        answers = [future.result().text for future in held]
+        worked = sum("gone" in line for line in begun(server))
+        right = answers.count("held-0") + answers.count("held-1")
+        figure(Figure("clients that leave the queue", sent=102, right=right, failed=100, figures=f"{worked} of them reached a handler"))
+        assert answers == ["held-0", "held-1"]
+        assert server.predict("m", "echo:after").text == "after"
+        assert was_at_once
+        assert worked == 0
 
 
 def test_half_open_connections(tmp_path: Path, figure: Report) -> None:

@@ -16,7 +16,7 @@ from argosy.testing.server import RunningServer, open_files
 from conftest import Report
 from faults.load import Load
 from faults.slope import Slope, fit
-from faults.system import run_for, system, tree_mb
+from faults.system import IS_ORIGINAL, arena_mb, run_for, system, tree_mb
 from faults.test_fault_handlers import until_whole
 
 SECONDS = float(os.environ.get("ARGOSY_SOAK_SECONDS", "40"))
@@ -25,6 +25,8 @@ WARM_UP = 0.3
 EVERY_S = 0.5
 MOST_MB, MOST_FILES = 12.0, 4.0
 """Growth that is always allowed, over the whole time."""
+MOST_ARENA_MB = 3.0
+"""Two clients send large bodies, one after the other; each takes a slot of 256 KiB until it is answered or its client is gone."""
 
 
 @dataclass(slots=True)
@@ -86,10 +88,11 @@ def test_soak(tmp_path: Path, figure: Report) -> None:
                 if time.monotonic() > begin + WARM_UP * SECONDS:
                     until_whole(server)
                     readings.take(server)
+        arena = arena_mb(server.pid, "m")
         load.tally.add(large.tally)
     memory, files = fit(readings.times, readings.memory_mb), fit(readings.times, readings.files)
     told = f"{SECONDS:.0f} s, {sum(done.values())} disturbances; {said('memory', 'MB', memory, readings.span_s, readings.memory_mb)}; " + said(
-        "descriptors", "", files, readings.span_s, readings.files)  # fmt: skip
+        "descriptors", "", files, readings.span_s, readings.files) + f"; arena {arena:.1f} MB"  # fmt: skip
     figure(load.tally.figure("soak", told))
     load.tally.assert_sound()
     assert set(done) <= {"kill", "register", "fail", "large", "vanish"}
@@ -97,6 +100,8 @@ def test_soak(tmp_path: Path, figure: Report) -> None:
     assert load.tally.refused == 0
     assert not memory.grows(readings.span_s, MOST_MB), told
     assert not files.grows(readings.span_s, MOST_FILES), told
+    if not IS_ORIGINAL:
+        assert 0 < arena < MOST_ARENA_MB, told
 
 
 def said(name: str, unit: str, slope: Slope, span_s: float, values: list[float]) -> str:
