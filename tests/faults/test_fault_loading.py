@@ -64,7 +64,9 @@ def ask(server: RunningServer, url: str, name: str) -> int:
 
 
 def test_the_third_try(tmp_path: Path, figure: Report) -> None:
-    """A model that was registered without waiting is tried again until it loads, and then serves; until then requests are refused or wait."""
+    """A model that was registered without waiting is tried again, with a pause before each try, until it loads, and then serves; until then requests
+    are refused or wait.
+    """
     with system(tmp_path, "m") as server:
         server.store.add("third", THIRD)
         begin = time.monotonic()
@@ -81,6 +83,7 @@ def test_the_third_try(tmp_path: Path, figure: Report) -> None:
         assert took_s < 30
         assert load.tally.failed == load.tally.refused == 0
         assert set(statuses) <= {200, 503}
+        assert took_s > 2, "pauses of a second or more"
 
 
 @pytest.mark.parametrize("names", [1, 4], ids=["same-name", "different-names"])
