@@ -63,6 +63,16 @@ def test_a_full_disk_loses_lines(tmp_path: Path) -> None:
     assert os.strerror(errno.ENOSPC) in said[0]
 
 
+def test_folders_are_made(tmp_path: Path) -> None:
+    """As many as are missing, when the first line comes."""
+    path = tmp_path / "var" / "log" / "a.log"
+    log = LogFile(path, silent, clock=Clock())
+    assert not path.parent.parent.exists()
+    log.write(b"new\n")
+    log.close()
+    assert path.read_bytes() == b"new\n"
+
+
 def test_lines_are_appended(tmp_path: Path) -> None:
     """What was there before stays."""
     (tmp_path / "a.log").write_bytes(b"old\n")

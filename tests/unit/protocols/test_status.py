@@ -22,13 +22,42 @@ def test_half_a_character_does_not_break_the_layout() -> None:
     assert dumps("\ud800") == b'"?"\n'
 
 
-@pytest.mark.parametrize("code", list(ErrorCode))
-def test_every_error_code_has_a_status(code: ErrorCode) -> None:
-    """No failure is left without its status and type."""
+@pytest.mark.parametrize(("code", "status", "kind"), [
+    (ErrorCode.INTERNAL, 500, "InternalServerException"),
+    (ErrorCode.INVALID_REQUEST, 400, "BadRequestException"),
+    (ErrorCode.MODEL_NOT_FOUND, 404, "ModelNotFoundException"),
+    (ErrorCode.INVALID_MODEL, 400, "InvalidModelException"),
+    (ErrorCode.DOWNLOAD_FAILED, 400, "DownloadModelException"),
+    (ErrorCode.CONFLICT, 409, "ConflictStatusException"),
+    (ErrorCode.NO_WORKER, 503, "ServiceUnavailableException"),
+    (ErrorCode.DRAINING, 503, "ServiceUnavailableException"),
+    (ErrorCode.DEADLINE_EXCEEDED, 504, "RequestTimeoutException"),
+    (ErrorCode.CANCELLED, 499, "InternalServerException"),
+    (ErrorCode.WORKER_DIED, 500, "InternalServerException"),
+    (ErrorCode.HANDLER_FAILED, 503, "InternalServerException"),
+    (ErrorCode.BAD_OUTPUT, 503, "InternalServerException"),
+    (ErrorCode.HANDLER_STATUS, 500, "InternalServerException"),
+    (ErrorCode.OUT_OF_MEMORY, 507, "InternalServerException"),
+    (ErrorCode.LOAD_FAILED, 500, "InternalServerException"),
+    (ErrorCode.TOO_LARGE, 413, "RequestTooLargeException"),
+    (ErrorCode.TIMED_OUT, 408, "RequestTimeoutException"),
+    (ErrorCode.STORAGE_FULL, 507, "InternalServerException"),
+    (ErrorCode.FORBIDDEN, 403, "ForbiddenException"),
+    (ErrorCode.INVALID_CONFIG, 500, "InternalServerException"),
+    (ErrorCode.RESOURCE_NOT_FOUND, 404, "ResourceNotFoundException"),
+    (ErrorCode.METHOD_NOT_ALLOWED, 405, "MethodNotAllowedException"),
+])  # fmt: skip
+def test_statuses_and_types_of_failures(code: ErrorCode, status: int, kind: str) -> None:
+    """As Multi Model Server and the reference have them: clients and alarms go by both."""
     reply = error_reply(ArgosyError(code, "text"))
     body = json.loads(reply.body)
-    assert (reply.status, body["code"], body["type"]) == (STATUS[code].code, STATUS[code].code, STATUS[code].type)
+    assert (reply.status, body["code"], body["type"]) == (status, status, kind)
     assert list(body) == ["code", "type", "message"]
+
+
+def test_every_error_code_has_a_status() -> None:
+    """No failure is left without one."""
+    assert set(STATUS) == set(ErrorCode)
 
 
 def test_chosen_status_wins() -> None:

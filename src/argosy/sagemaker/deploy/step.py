@@ -80,7 +80,7 @@ class Silence:
 
 
 class Stopped(ArgosyError):
-    """A step failed. `step` is its title, `done` what had been made in this run, `cause` the failure itself."""
+    """A step failed. `step` is its title, `done` what had been made in this run; the failure itself is its cause."""
 
     def __init__(self, step: str, place: str, cause: ArgosyError, done: Sequence[Action], advice: str) -> None:
         made = [f"  {action.text}" for action in done] or ["  nothing"]
@@ -88,7 +88,6 @@ class Stopped(ArgosyError):
         super().__init__(cause.code, f"Stopped at step {place}, {step}: {cause.message}", detail=detail)
         self.step = step
         self.done = tuple(done)
-        self.cause = cause
 
 
 def carry_out(steps: Sequence[Step[Any]], report: Report, *, is_dry: bool, advice: str) -> list[Action]:
