@@ -34,6 +34,11 @@ class User:
     def __str__(self) -> str:
         return f"{self.name or self.uid}:{self.gid}"
 
+    @property
+    def ids(self) -> frozenset[int]:
+        """Its groups."""
+        return frozenset((self.gid, *self.groups))
+
 
 @dataclass(frozen=True, slots=True)
 class Confinement:
