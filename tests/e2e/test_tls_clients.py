@@ -1,0 +1,301 @@
+"""TLS as hostile, broken and unusual clients speak it: on real sockets, record by record, under both event loops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import shutil
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from argosy.config import Address, Config
+from argosy.server.tls import tls_context
+from argosy.testing.http import FakeModel, read_replies
+from e2e.test_listener import LAST, LOOPS, PING, POST, Served, client_tls, serving, until, upload
+from fakes.certificates import Identity, identity
+
+Story = Callable[[Served, Identity], Awaitable[None]]
+VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
+RECORD = 16384
+OPENSSL = shutil.which("openssl")
+
+
+class Records:
+    """A client that decides what goes over the wire: its records come out of memory and are sent, cut, kept back or replaced by other bytes."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, context: ssl.SSLContext) -> None:
+        self.reader = reader
+        self.writer = writer
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname="127.0.0.1")
+
+    def hello(self) -> bytes:
+        """The first message of the handshake."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        return self._outgoing.read()
+
+    async def shake_hands(self) -> None:
+        """The whole handshake."""
+        self.writer.write(self.hello())
+        while True:
+            try:
+                self._tls.do_handshake()
+            except ssl.SSLWantReadError:
+                self.writer.write(self._outgoing.read())
+                self._incoming.write(await self.reader.read(RECORD))
+            else:
+                self.writer.write(self._outgoing.read())
+                return
+
+    def sealed(self, data: bytes, size: int = RECORD) -> bytes:
+        """`data` in records of `size` bytes."""
+        for begin in range(0, len(data), size):
+            self._tls.write(data[begin : begin + size])
+        return self._outgoing.read()
+
+    def farewell(self) -> bytes:
+        """What says that nothing more will be sent."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        return self._outgoing.read()
+
+    async def everything(self) -> bytes:
+        """What the server says until it ends the connection. Raises `ssl.SSLError` when that is not what TLS allows: a cut, above all."""
+        found = bytearray()
+        while True:
+            try:
+                piece = self._tls.read(RECORD)
+            except ssl.SSLWantReadError:
+                received = await self.reader.read(1 << 16)
+                if received:
+                    self._incoming.write(received)
+                else:
+                    self._incoming.write_eof()
+                continue
+            except ssl.SSLZeroReturnError:
+                return bytes(found)
+            if not piece:
+                return bytes(found)
+            found += piece
+
+
+@pytest.fixture(params=LOOPS)
+def told(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., None]:
+    """Runs a story beside a listener with TLS, in either event loop; afterwards the listener has forgotten its clients and serves the next one."""
+
+    def run(story: Story, model: FakeModel | None = None, **limits: float) -> None:
+        files = identity(tmp_path)
+
+        async def bounded() -> None:
+            context = tls_context(Config(private_key_file=files.key, certificate_file=files.certificate))
+            async with serving(Address("https", "127.0.0.1", 0), context, model, **limits) as served:
+                await story(served, files)
+                await until(lambda: not served.listener._connections)
+                assert (await served.ask(LAST, client_tls(files.certificate, ssl.TLSVersion.TLSv1_3))).status == 200
+
+        with asyncio.Runner(loop_factory=LOOPS[request.param]) as loop:
+            loop.run(asyncio.wait_for(bounded(), 30))
+
+    return run
+
+
+async def silent(served: Served, files: Identity, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Records:
+    """A client that is connected and has said nothing."""
+    return Records(*await served.connect(), client_tls(files.certificate, version))
+
+
+async def known(served: Served, files: Identity, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> Records:
+    """A client that the server has accepted."""
+    client = await silent(served, files, version)
+    await client.shake_hands()
+    await until(lambda: bool(served.listener._connections))
+    return client
+
+
+async def is_cut_off(client: Records) -> None:
+    """The server ends the connection, in whatever way."""
+    with contextlib.suppress(ConnectionError):
+        while await client.reader.read(RECORD):
+            pass
+    client.writer.close()
+
+
+@pytest.mark.parametrize("part", [0, 1, 4, 5, 100, -1])
+def test_a_handshake_that_stops_is_ended(told: Callable[..., None], part: int) -> None:
+    """Whoever says nothing, or not the whole of its first message, has the time of a head and is cut off; it never was a connection."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await silent(served, files)
+        client.writer.write(client.hello()[:part])
+        await is_cut_off(client)
+        assert served.listener.site.counters.successful == 0
+
+    told(story, header_timeout_s=0.1)
+
+
+@pytest.mark.parametrize("part", [0, 5, 100, -1])
+def test_a_client_that_leaves_its_handshake_leaves_nothing(told: Callable[..., None], part: int) -> None:
+    """A connection that ends in the first message is forgotten at once, long before its time is up."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await silent(served, files)
+        client.writer.write(client.hello()[:part])
+        client.writer.write_eof()
+        await is_cut_off(client)
+
+    told(story, header_timeout_s=600)
+
+
+@pytest.mark.parametrize("noise", [PING, b"\x16\x03\x01\xff\xff" + b"x" * 70_000, b"\0" * 100, b"\x15\x03\x03\0\x02\x02\x28"])
+def test_what_is_no_handshake_is_ended(told: Callable[..., None], noise: bytes) -> None:
+    """Plain HTTP, a record that is too long, zeros, and an alert as the first thing said: the connection ends and no request is run."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await silent(served, files)
+        client.writer.write(noise)
+        await is_cut_off(client)
+        assert served.listener.site.counters.successful == 0
+
+    told(story, header_timeout_s=600)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("spoil", ["changed", "plain", "repeated"])
+def test_records_that_were_tampered_with_end_the_connection(told: Callable[..., None], version: ssl.TLSVersion, spoil: str) -> None:
+    """A body with a record that was changed, sent twice or is no record starts no job, and its memory comes back."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files, version)
+        client.writer.write(client.sealed(POST + b"Content-Length: 100000\r\n\r\n" + b"x" * 50_000))
+        await until(lambda: served.budget.used == 100_000)
+        record = client.sealed(b"x" * 1000)
+        client.writer.write({"changed": record[:-1] + bytes([record[-1] ^ 1]), "plain": b"x" * 1000, "repeated": record * 2}[spoil])
+        await is_cut_off(client)
+        await until(lambda: not served.budget.used)
+        assert served.model.jobs == []
+
+    told(story, FakeModel(arena_size=1 << 20))
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_client_that_goes_in_its_body_starts_no_job(told: Callable[..., None], version: ssl.TLSVersion, goodbye: bool) -> None:
+    """With or without a word of farewell (close_notify), an unfinished body is dropped and its memory comes back."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files, version)
+        client.writer.write(client.sealed(POST + b"Content-Length: 100000\r\n\r\n" + b"x" * 50_000))
+        await until(lambda: served.budget.used == 100_000)
+        client.writer.write(client.farewell() if goodbye else b"")
+        client.writer.write_eof()
+        await is_cut_off(client)
+        await until(lambda: not served.budget.used)
+        assert served.model.jobs == []
+
+    told(story, FakeModel(arena_size=1 << 20))
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+def test_the_job_of_a_client_that_goes_is_cancelled(told: Callable[..., None], goodbye: bool) -> None:
+    """Over TLS there is no half-closed connection: whoever says farewell, or ends its connection, wants no answer any more."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files)
+        client.writer.write(client.sealed(POST + b"Content-Length: 1\r\n\r\nx"))
+        await until(lambda: bool(served.model.jobs))
+        client.writer.write(client.farewell() if goodbye else b"")
+        client.writer.write_eof()
+        await is_cut_off(client)
+        await until(lambda: bool(served.model.cancelled))
+        assert served.model.jobs == []
+
+    told(story, FakeModel(arena_size=1 << 20))
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("record", "segment"), [(1, 1 << 20), (7, 11), (RECORD, 1), (3000, 4096)])
+def test_records_and_segments_of_any_size(told: Callable[..., None], version: ssl.TLSVersion, record: int, segment: int) -> None:
+    """Requests that come byte by byte, in records or in packets, one after another and two in one record, are answered in order."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files, version)
+        bodies = [b"one", b"two" * 600]
+        data = client.sealed(b"".join([*(POST + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies), PING, LAST]), record)
+        for begin in range(0, len(data), segment):
+            client.writer.write(data[begin : begin + segment])
+            await asyncio.sleep(0)
+        replies = read_replies(await client.everything())
+        assert [reply.body for reply in replies[:2]] == bodies
+        assert [reply.status for reply in replies] == [200] * 4
+        client.writer.close()
+
+    told(story)
+
+
+@pytest.mark.parametrize("record", [1000, RECORD])
+def test_large_bodies_in_records_of_any_size(told: Callable[..., None], record: int) -> None:
+    """Megabytes arrive and come back unchanged, and the server says farewell at the end: a cut cannot be taken for the end of an answer."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files)
+        data, digest = upload(4_000_000)
+        client.writer.write(client.sealed(data, record))
+        (reply,) = read_replies(await client.everything())
+        assert hashlib.sha256(reply.body).hexdigest() == digest
+        client.writer.close()
+
+    told(story)
+
+
+def test_a_client_that_reads_late_gets_all(told: Callable[..., None]) -> None:
+    """While a client does not read, the server waits and starts nothing more of it; then everything comes, in order and whole."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files)
+        client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)  # what the system keeps for it is little
+        client.writer.transport.pause_reading()
+        (connection,) = served.listener._connections
+        data, digest = upload(8_000_000, last=False)
+        client.writer.write(client.sealed(data))
+        await until(lambda: connection.is_paused)
+        client.writer.write(client.sealed(LAST))
+        client.writer.transport.resume_reading()
+        first, second = read_replies(await client.everything())
+        assert hashlib.sha256(first.body).hexdigest() == digest
+        assert second.status == 200
+        client.writer.close()
+
+    told(story)
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="no openssl program here")
+@pytest.mark.parametrize("order", [b"K\n", b"k\n"], ids=["and asks for new ones", "alone"])
+def test_a_client_that_changes_its_keys_is_answered(told: Callable[..., None], order: bytes) -> None:
+    """TLS 1.3 lets a client go on with new keys, and ask the same of the server, between two requests."""
+
+    async def story(served: Served, files: Identity) -> None:
+        assert OPENSSL is not None
+        address = f"127.0.0.1:{served.listener.address.port}"
+        client = await asyncio.create_subprocess_exec(
+            OPENSSL, "s_client", "-connect", address, "-CAfile", str(files.certificate), "-tls1_3", "-brief",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        assert client.stdin is not None
+        assert client.stdout is not None
+        client.stdin.write(PING)
+        await client.stdout.readuntil(b"HTTP/1.1 200 ")
+        client.stdin.write(order)
+        await client.stdout.readuntil(b"KEYUPDATE")
+        client.stdin.write(LAST)
+        assert b"HTTP/1.1 200 " in await client.stdout.read(-1)
+        client.stdin.close()
+        await client.wait()
+
+    told(story)
