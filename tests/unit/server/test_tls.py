@@ -40,11 +40,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_pem_and_key_store(folder: Path) -> None:
-    """Both give a context that speaks nothing older than TLS 1.2."""
+    """Both give a context that speaks nothing older than TLS 1.2, in which no client may ask for handshake after handshake."""
     pem = Config(private_key_file=folder / "key.pem", certificate_file=folder / "cert.pem")
     for config in (pem, Config(keystore=folder / "store.p12", keystore_pass="pw")):
         context = tls_context(config)
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+        assert context.options & ssl.OP_NO_RENEGOTIATION
         assert context.cert_store_stats()["x509"] == 0
 
 
