@@ -61,7 +61,7 @@ class Runtime:
         parent = Path(tempfile.gettempdir())
         if found := await asyncio.to_thread(clear, parent, _LEFTOVERS_S):
             _log.warning("ended what a runtime that was killed had left behind: %s", ", ".join(found))
-        ledger = self._ledger = Ledger(parent)
+        ledger = self._ledger = _ledger(parent)
         self.logs = _folder(self.settings.logs, ledger.folder / "logs")
         show = _to_terminal if self.settings.show_logs else None
         engine = self.settings.engine
@@ -103,6 +103,13 @@ class Runtime:
         self._server.abort()
         for endpoint in self._endpoints.values():
             endpoint.hurry()
+
+
+def _ledger(parent: Path) -> Ledger:
+    try:
+        return Ledger(parent)
+    except OSError as error:
+        raise invalid(f"cannot make a folder in {parent}: {error.strerror}. Name another place in TMPDIR") from None
 
 
 def _folder(asked: str, usual: Path) -> Path:

@@ -13,6 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9](?:-*[A-Za-z0-9])*")
 _MOST_NAME = 63
 _MOST_CONTAINERS = 15
 _MOST_INSTANCES = 64
+_MOST_CONCURRENCY = 200
 
 
 def check_name(name: str, what: str) -> None:
@@ -47,6 +48,10 @@ class Serverless:
     """A serverless variant: smaller bodies, and no more invocations at once than it may have."""
 
     max_concurrency: int = 5
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.max_concurrency <= _MOST_CONCURRENCY:
+            raise invalid(f"serverless: max_concurrency must be 1 to {_MOST_CONCURRENCY}, not {self.max_concurrency}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,8 @@ ENDPOINT = EndpointSettings("e", (VARIANT,))
     (lambda: RuntimeSettings((ENDPOINT, ENDPOINT)), "endpoint e is there twice"),
     (lambda: RuntimeSettings((ENDPOINT,), network="bridge"), "network"),
     (lambda: RuntimeSettings((ENDPOINT,), port=65536), "port"),
+    (lambda: Serverless(0), "max_concurrency must be 1 to 200, not 0"),
+    (lambda: Serverless(201), "max_concurrency"),
 ])  # fmt: skip
 def test_what_makes_no_endpoint_is_refused(make: object, words: str) -> None:
     """As a wrong configuration."""
