@@ -14,10 +14,12 @@ from argosy.sagemaker.deploy.storage import bucket_tags, split_url
 
 
 def current_spec(aws: Aws, name: str) -> Spec:
-    """The deployment of that name as it is. Raises `ArgosyError` MODEL_NOT_FOUND if there is no endpoint of it."""
+    """The deployment of that name as it is. Raises `ArgosyError` MODEL_NOT_FOUND if there is no endpoint of it, CONFLICT for somebody else's."""
     endpoint = hosting.find_endpoint(aws, name)
     if endpoint is None:
         raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"There is no endpoint {name} in {aws.region}: deploy it first.")
+    if not hosting.is_own(aws, name, hosting.endpoint_arn(aws, name)):
+        raise ArgosyError(ErrorCode.CONFLICT, f"There is an endpoint {name} that this deployment did not make: it cannot be read back as one.")
     config = aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=endpoint.config)
     model = aws.call("sagemaker", "describe_model", ModelName=config["ProductionVariants"][0]["ModelName"])
     bucket = split_url(model["PrimaryContainer"]["ModelDataUrl"])[0]
