@@ -76,6 +76,7 @@ class Target:
         models = listed(self.server)
         sent, lost, said = told["sent"], told["lost"], self.said(changed, models)
         figure(Figure(f"attack: {name}", sent=sent, refused=sent - lost - len(passed), lost=lost, wrong=len(passed), figures=said))
+        assert sent > 0
         assert (lost, passed, changed, models) == (0, [], [], ["m"])
         assert self.server.predict("m", "echo:still here").text == "still here"
 
