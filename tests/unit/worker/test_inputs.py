@@ -28,3 +28,13 @@ def seen(headers: list[tuple[str, str]], default: str | None) -> dict[str, objec
 def test_what_the_client_accepts(sent: list[tuple[str, str]], default: str | None, expected: dict[str, str]) -> None:
     """The default stands in for an `Accept` that says nothing, under the name that the client wrote."""
     assert seen(sent, default) == expected
+
+
+def test_ever_new_content_types_do_not_fill_the_memory() -> None:
+    """Each is understood, but only so many are remembered: clients choose them."""
+    inputs = Inputs(True)
+    for number in range(1000):
+        job = wire.Job(seq=1, timeout_ms=0, arena_offset=-1, body_length=4, id="1", content_type=f"text/plain; n={number}", headers=b"", parts=b"",
+                       body=memoryview(b"text"))  # fmt: skip
+        assert inputs.parameters(job) == {"body": "text"}
+    assert len(inputs._types) <= 256
