@@ -10,12 +10,13 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from argosy import __version__, properties
+from argosy import __version__
 from argosy.cli import daemon
-from argosy.config.load import SAGEMAKER, load_config
 from argosy.errors import ArgosyError
 
 _REMOTE = re.compile(r"([^/?:=]+=)?https?://.+", re.IGNORECASE)
+_SAGEMAKER = "sagemaker"
+"""In place of a configuration file: the settings of a container of Amazon SageMaker."""
 Say = Callable[[str], None]
 
 
@@ -99,6 +100,8 @@ def _stop(path: Path, asked: argparse.Namespace, environ: Mapping[str, str], cwd
 
 def _drain_timeout_s(asked: argparse.Namespace, environ: Mapping[str, str], cwd: Path) -> float:
     """How long the server may drain; 30 s when its configuration cannot be read from here."""
+    from argosy.config.load import load_config  # whoever starts a server waits for this program, which need not read the settings then
+
     try:
         return load_config({}, environ, cwd, config_file=asked.mms_config).config.drain_timeout_s
     except ArgosyError:
@@ -118,7 +121,7 @@ def _refusal(path: Path, asked: argparse.Namespace, environ: Mapping[str, str], 
     temp = environ.get("TEMP")
     if temp and not (cwd / temp).is_dir():
         return f"Invalid temp directory: {temp}, please check TEMP environment variable."
-    if asked.mms_config and asked.mms_config != SAGEMAKER and not (cwd / asked.mms_config).is_file():
+    if asked.mms_config and asked.mms_config != _SAGEMAKER and not (cwd / asked.mms_config).is_file():
         return f"--mms-config file not found: {asked.mms_config}"
     _warn_of_jvm_options(cwd / (asked.mms_config or "config.properties"))
     return _refusal_of_models(asked, cwd)
@@ -135,8 +138,16 @@ def _refusal_of_models(asked: argparse.Namespace, cwd: Path) -> str | None:
 def _warn_of_jvm_options(file: Path) -> None:
     """Say that `vmargs` is without effect. Other faults of the file are for the server to tell."""
     try:
-        entries = properties.parse(properties.decode(file.read_bytes()))
-    except (OSError, ArgosyError):
+        data = file.read_bytes()
+    except OSError:
+        return
+    if b"vmargs" not in data:
+        return
+    from argosy import properties  # only for those who have this line, since everybody else waits for the import
+
+    try:
+        entries = properties.parse(properties.decode(data))
+    except ArgosyError:
         return
     options = next((entry.value for entry in reversed(entries) if entry.key == "vmargs"), "")
     if options:

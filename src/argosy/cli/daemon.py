@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from argosy.config.load import temporary_folder
+from argosy.folders import temporary_folder
 
 CLASS_NAME = "com.amazonaws.ml.mms.ModelServer"
 """Process managers find the server by this argument; no other process of ours carries it."""

@@ -16,6 +16,7 @@ from argosy.config.sagemaker import FORMS, management_address
 from argosy.config.settings import Config, declarations
 from argosy.config.values import allowed, parse_value
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.folders import temporary_folder
 
 SAGEMAKER = "sagemaker"
 CONTAINER = "SageMaker container"
@@ -268,13 +269,6 @@ def _contradictions(config: Config) -> Iterator[str]:
     ports = config.safe_port_range
     if ports is not None and management.scheme != "unix" and management.port not in ports and not config.is_one_listener:
         yield f"management_address={management} is outside of safe_port_range={ports}: give it a port of that range, or the inference_address"
-
-
-def temporary_folder(environ: Mapping[str, str], cwd: Path) -> Path:
-    """Where the system keeps temporary files: `TMPDIR`, `TEMP`, `TMP` if they are folders, else /tmp, else the current folder."""
-    named = [cwd / environ[name] for name in ("TMPDIR", "TEMP", "TMP") if environ.get(name)]
-    candidates = (*named, Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - the system's own answer, what tempfile says too
-    return next((folder for folder in candidates if folder.is_dir()), cwd)
 
 
 def _notes(config: Config, origins: Mapping[str, str]) -> Iterator[str]:

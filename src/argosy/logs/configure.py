@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from argosy.logs.foreign import LogConfig, apply_python, read_log_config
+from argosy.logs.asked import LogConfig
 from argosy.logs.layout import BareLayout, HeadedJsonLayout, HeadedLayout, JsonLayout, Layout, PlainLayout, RecordFormatter
 from argosy.logs.lines import LineLog, OutputLog
 from argosy.logs.sinks import Console, LogFile, Sink
@@ -182,9 +182,7 @@ def configure_logs(settings: LogSettings, *, console_fd: int = 1, clock: Callabl
 
     A folder that cannot be written is reported on the console and does not stop anything.
     """
-    asked = LogConfig() if settings.log_config is None else read_log_config(settings.log_config)
-    if settings.log_config is not None:
-        apply_python(asked, settings.log_config)
+    asked = LogConfig() if settings.log_config is None else _foreign(settings.log_config)
     builder = _Builder(settings, asked, Console(console_fd), clock)
     everything = settings.log_console == "all"
     server = builder.file(settings.log_location, "mms_log.log")
@@ -197,6 +195,15 @@ def configure_logs(settings: LogSettings, *, console_fd: int = 1, clock: Callabl
         notes=tuple(f"{settings.log_config}: ignored: {what}" for what in asked.ignored),
         _sinks=(*builder.files, builder.console), _handlers=tuple(handlers), _levels=_install(handlers, asked),
     )
+
+
+def _foreign(path: Path) -> LogConfig:
+    """Read the operator's configuration and put what concerns Python's logging into force."""
+    from argosy.logs.foreign import apply_python, read_log_config  # parsers of three languages, which a server without one starts sooner without
+
+    asked = read_log_config(path)
+    apply_python(asked, path)
+    return asked
 
 
 def _install(handlers: Sequence[logging.Handler], asked: LogConfig) -> tuple[tuple[logging.Logger, int], ...]:

@@ -7,13 +7,12 @@ import json
 import logging
 import logging.config
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.logs.asked import LogConfig
 
 _LEVELS = {
     "all": 1, "trace": 1, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "warning": logging.WARNING,
@@ -21,22 +20,6 @@ _LEVELS = {
 }
 OURS = {"com.amazonaws.ml.mms": "argosy"}
 """Loggers of Multi Model Server that have another name here."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogConfig:
-    """What a configuration asks for."""
-
-    levels: Mapping[str, int] = field(default_factory=dict)
-    """By logger; the root is ''."""
-    python: Mapping[str, Any] | None = None
-    """For `logging.config.dictConfig`; None if there is nothing for it."""
-    ini: Path | None = None
-    """For `logging.config.fileConfig`."""
-    loggers: frozenset[str] = frozenset()
-    """Those that have handlers of their own."""
-    ignored: tuple[str, ...] = ()
-    """What has no effect here, in words."""
 
 
 def read_log_config(path: Path) -> LogConfig:

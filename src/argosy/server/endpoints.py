@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.plugins import GROUP
 from argosy.protocols.custom import Endpoint, check_patterns, read_endpoint
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _log = logging.getLogger("argosy.server")
 ALL = "ALL"
@@ -16,6 +19,8 @@ ALL = "ALL"
 
 def installed_endpoints() -> list[EntryPoint]:
     """Every entry point of the group, sorted by name."""
+    from importlib.metadata import entry_points  # most servers have no endpoints of this kind, and start sooner without it
+
     return sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value))
 
 

@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from argosy.config import Address, Config, Host, Loaded, Target, declarations, load_config, parse_target
-from argosy.config.load import temporary_folder
 from argosy.errors import ArgosyError, ErrorCode
 
 HOST = Host(4, "4 may be used", 8 * 1024**3, 1024)
@@ -233,7 +232,6 @@ def test_the_temporary_folder(tmp_path: Path) -> None:
     two.mkdir()
     assert loaded(tmp_path, environ={"TEMP": str(one), "TMPDIR": str(two)}).config.temp_dir == one
     assert loaded(tmp_path, environ={"TMPDIR": str(two)}).config.temp_dir == two
-    assert temporary_folder({"TMPDIR": "/no/such", "TMP": str(two)}, tmp_path) == two
 
 
 def test_limits_come_from_the_host(tmp_path: Path) -> None:
