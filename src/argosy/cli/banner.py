@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
@@ -65,7 +66,11 @@ class Run(Protocol):
 
 def load_server() -> Run:
     """The server; imported only when one is wanted, since that takes longer than most commands."""
-    return cast(Run, importlib.import_module("argosy.server").run)
+    gc.disable()  # hardly anything of it is garbage, and looking for some takes a tenth of the time
+    try:
+        return cast(Run, importlib.import_module("argosy.server").run)
+    finally:
+        gc.enable()
 
 
 def banner(status: ServerStatus, file: str | None = None) -> list[str]:

@@ -5,6 +5,7 @@ Usage: <interpreter> <this file> --fd N --page-fd M [--arena-fd K --arena-size S
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -27,7 +28,9 @@ def _import_argosy() -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # hardly anything of it is garbage, and looking for some takes a tenth of the time
     _import_argosy()
     from argosy.worker.start import main
 
+    gc.enable()
     sys.exit(main(sys.argv[1:]))
