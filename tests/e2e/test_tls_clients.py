@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import itertools
 import shutil
+import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
 from argosy.config import Address, Config
+from argosy.frontend.http import Connection
+from argosy.frontend.progress import progress
 from argosy.server.tls import tls_context
 from argosy.testing.http import FakeModel, read_replies
 from e2e.test_listener import LAST, LOOPS, PING, POST, Served, client_tls, serving, until, upload
@@ -66,24 +70,26 @@ class Records:
             self._tls.unwrap()
         return self._outgoing.read()
 
-    async def everything(self) -> bytes:
-        """What the server says until it ends the connection. Raises `ssl.SSLError` when that is not what TLS allows: a cut, above all."""
-        found = bytearray()
+    async def some(self) -> bytes:
+        """What the server says next; nothing at its farewell. Raises `ssl.SSLError` when the connection was cut before that."""
         while True:
             try:
-                piece = self._tls.read(RECORD)
+                return self._tls.read(RECORD)
             except ssl.SSLWantReadError:
                 received = await self.reader.read(1 << 16)
                 if received:
                     self._incoming.write(received)
                 else:
                     self._incoming.write_eof()
-                continue
             except ssl.SSLZeroReturnError:
-                return bytes(found)
-            if not piece:
-                return bytes(found)
+                return b""
+
+    async def everything(self) -> bytes:
+        """What the server says until its farewell. Raises as `some`."""
+        found = bytearray()
+        while piece := await self.some():
             found += piece
+        return bytes(found)
 
 
 @pytest.fixture(params=LOOPS)
@@ -269,6 +275,65 @@ def test_a_client_that_reads_late_gets_all(told: Callable[..., None]) -> None:
         first, second = read_replies(await client.everything())
         assert hashlib.sha256(first.body).hexdigest() == digest
         assert second.status == 200
+        client.writer.close()
+
+    told(story)
+
+
+async def stuck(served: Served, files: Identity, last: bool) -> tuple[Records, Connection, str]:
+    """A client that does not read its large answer, the server's side of it, and the hash of the answer."""
+    client = await known(served, files)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+    (connection,) = served.listener._connections
+    data, digest = upload(8_000_000, last)
+    client.writer.write(client.sealed(data))
+    await until(lambda: served.listener.site.counters.successful == 1)
+    return client, connection, digest
+
+
+def hours() -> Iterator[float]:
+    """One time of the loop after another, each long after what any limit allows."""
+    return itertools.count(asyncio.get_running_loop().time() + 3600, 3600)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_client_that_reads_slowly_gets_all(told: Callable[..., None], last: bool) -> None:
+    """However long an answer takes: a client that reads on between two looks at it is not idle, and gets the whole."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client, connection, digest = await stuck(served, files, last)
+        sock, found, times = connection.socket, bytearray(), hours()
+        assert sock is not None
+        for _ in range(5):
+            before = progress(sock).taken
+            while progress(sock).taken == before:
+                found += await client.some()
+            connection.sweep(next(times))
+        if not last:
+            client.writer.write(client.sealed(LAST))
+        first, *rest = read_replies(bytes(found) + await client.everything())
+        assert hashlib.sha256(first.body).hexdigest() == digest
+        assert [reply.status for reply in rest] == ([] if last else [200])
+        client.writer.close()
+
+    told(story)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_a_client_that_stops_reading_is_cut_off(told: Callable[..., None], last: bool) -> None:
+    """Who takes nothing more of an answer has the time of an idle connection, and no more, whether it was the last answer or not."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client, connection, _ = await stuck(served, files, last)
+        times = hours()
+
+        def is_gone() -> bool:
+            connection.sweep(next(times))
+            return not served.listener._connections
+
+        await until(is_gone)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            await client.everything()
         client.writer.close()
 
     told(story)

@@ -15,6 +15,7 @@ from argosy.frontend import body
 from argosy.frontend.exchange import Exchange
 from argosy.frontend.head import NO_HEAD, Head, subject
 from argosy.frontend.limits import Problem, over_budget, slow_body, slow_head
+from argosy.frontend.progress import progress
 from argosy.frontend.reader import Reader
 from argosy.frontend.site import Site
 from argosy.messages import Buffer
@@ -29,7 +30,7 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_transport", "_unsent", "ended",
+        "_below", "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_transport", "_unsent", "ended",
         "exchange", "is_paused", "known", "mark", "peer", "reading", "since", "site", "waiting", "waits_for_memory",
     )  # fmt: skip
 
@@ -44,6 +45,8 @@ class Connection(asyncio.BufferedProtocol):
         """The exchange whose request is being read."""
         self.waiting: deque[Exchange] = deque()
         """Requests that were read while an earlier one is being answered."""
+        self._below: socket.socket | None = None
+        """The socket below TLS, whose transport does not tell what the client has not read."""
         self._body_left = 0
         """Bytes of a large body that are still to be received straight into its slot."""
         self.known = NO_HEAD
@@ -58,7 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         """Nothing more will be read: the last request was answered or refused."""
         self._lingering = False
         self._unsent = 0
-        """How much the client had not read when that was last looked at."""
+        """How much the client had not read when that was last looked at; over TLS, how much it had."""
         self._deferred: bytes | None = None
         """A reply that is sent at the end of this turn of the loop."""
         self._room = site.receive_head
@@ -78,6 +81,8 @@ class Connection(asyncio.BufferedProtocol):
         self.since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
+        if transport.get_extra_info("ssl_object") is not None:
+            self._below = self.socket
         certificate = transport.get_extra_info("peercert")
         if certificate:
             self.peer += f" [{subject(certificate)}]"
@@ -404,7 +409,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         elif self.reading is None:
             if waited > limits.idle_timeout_s:
-                self._transport.close()
+                self._sweep_idle(now)
         elif self.reading.head is NO_HEAD:
             if waited > limits.header_timeout_s:
                 self.refuse(slow_head(limits))
@@ -414,9 +419,16 @@ class Connection(asyncio.BufferedProtocol):
                 self.refuse(problem)
             self.since, self.mark = now, self.reading.received if self.reading else 0
 
+    def _sweep_idle(self, now: float) -> None:
+        """No request has come for long: close, unless the client is still busy with the answer."""
+        if self._below is not None and progress(self._below).is_sending:
+            self._sweep_unsent(now)
+        else:
+            self._transport.close()
+
     def _sweep_unsent(self, now: float) -> None:
         """Cut off a client that reads nothing of what was written for it."""
-        unsent = self._transport.get_write_buffer_size()
+        unsent = self._transport.get_write_buffer_size() if self._below is None else progress(self._below).taken
         if unsent != self._unsent:
             self._unsent = unsent
             self.since = now

@@ -18,6 +18,8 @@ from argosy.frontend.site import Site
 
 _BACKLOG = 1024
 _SWEEP_S = 1.0
+_FAREWELL_S = 86_400.0
+"""How long an answer may take over TLS once it is the last one. Who stops reading is swept long before that."""
 _GRACE_S = 0.5
 """How long a draining listener still reads requests that its clients may just have sent."""
 
@@ -56,9 +58,9 @@ class Listener:
         if self.address.scheme == "unix":
             self._server = await loop.create_unix_server(make, sock=self._socket, backlog=_BACKLOG)
         else:
-            handshake_s = self.site.limits.header_timeout_s if self._tls else None
+            handshake_s, farewell_s = (self.site.limits.header_timeout_s, _FAREWELL_S) if self._tls else (None, None)
             self._server = await loop.create_server(
-                make, sock=self._socket, backlog=_BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s
+                make, sock=self._socket, backlog=_BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s, ssl_shutdown_timeout=farewell_s
             )
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
