@@ -339,6 +339,25 @@ def test_a_client_that_stops_reading_is_cut_off(told: Callable[..., None], last:
     told(story)
 
 
+def test_a_farewell_is_not_waited_for(told: Callable[..., None]) -> None:
+    """A client that has all and neither answers the farewell nor goes, as one that rests in a pool, is let go soon: it must not hold up a stop."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files)
+        (connection,) = served.listener._connections
+        sock, now = connection.socket, asyncio.get_running_loop().time()
+        assert sock is not None
+        client.writer.write(client.sealed(LAST))
+        assert len(read_replies(await client.everything())) == 1
+        await until(lambda: not progress(sock).is_sending)
+        for step in (5, 10):
+            connection.sweep(now + step)
+        await until(lambda: not served.listener._connections)
+        client.writer.close()
+
+    told(story, linger_s=2, idle_timeout_s=1000)
+
+
 @pytest.mark.skipif(OPENSSL is None, reason="no openssl program here")
 @pytest.mark.parametrize("order", [b"K\n", b"k\n"], ids=["and asks for new ones", "alone"])
 def test_a_client_that_changes_its_keys_is_answered(told: Callable[..., None], order: bytes) -> None:

@@ -30,7 +30,7 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_below", "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_transport", "_unsent", "ended",
+        "_below", "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_seen", "_transport", "ended",
         "exchange", "is_paused", "known", "mark", "peer", "reading", "since", "site", "waiting", "waits_for_memory",
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ class Connection(asyncio.BufferedProtocol):
         self.ended = False
         """Nothing more will be read: the last request was answered or refused."""
         self._lingering = False
-        self._unsent = 0
+        self._seen = 0
         """How much the client had not read when that was last looked at; over TLS, how much it had."""
         self._deferred: bytes | None = None
         """A reply that is sent at the end of this turn of the loop."""
@@ -428,11 +428,18 @@ class Connection(asyncio.BufferedProtocol):
 
     def _sweep_unsent(self, now: float) -> None:
         """Cut off a client that reads nothing of what was written for it."""
-        unsent = self._transport.get_write_buffer_size() if self._below is None else progress(self._below).taken
-        if unsent != self._unsent:
-            self._unsent = unsent
+        limits = self.site.limits
+        patience_s = limits.idle_timeout_s
+        if self._below is None:
+            seen = self._transport.get_write_buffer_size()
+        else:
+            seen, is_sending = progress(self._below)
+            if self._transport.is_closing() and not is_sending:
+                patience_s = limits.linger_s  # it has all, and need not answer our farewell
+        if seen != self._seen:
+            self._seen = seen
             self.since = now
-        elif now - self.since > self.site.limits.idle_timeout_s:
+        elif now - self.since > patience_s:
             self._transport.abort()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -40,7 +41,7 @@ def test_what_cannot_tell_has_no_progress() -> None:
 def test_a_client_that_reads_nothing_is_being_sent_to(ends: tuple[socket.socket, socket.socket]) -> None:
     """What neither side's system can keep stays to be sent."""
     server, _ = ends
-    with pytest.raises(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):
         while True:
             server.send(b"x" * 65536)
     assert progress(server).is_sending
