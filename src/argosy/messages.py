@@ -130,3 +130,18 @@ class Request:
 
     def __repr__(self) -> str:
         return f"<Request {self.id.decode('latin-1')} {self.state.name} body={0 if self.body is None else len(self.body)}>"
+
+
+class PlainRequest(Request):
+    """A request whose input is a small body and nothing else: no parts, no slot, no deadline. Nearly every one is."""
+
+    body: Buffer
+
+    def __init__(self, id: bytes, content_type: bytes, headers: bytes, body: Buffer, sink: ReplySink, admitted_at: float) -> None:
+        # not the other constructor: this one runs for each request
+        self.id = id
+        self.content_type = content_type
+        self.headers = headers
+        self.body = body
+        self.sink = sink
+        self.admitted_at = admitted_at

@@ -245,7 +245,8 @@ def read_answers(data: Buffer) -> List[Answer]:
     """The answer records in `data`. Raises `WireError` on a cut record."""
     end = len(data)
     # slices of bytes are cheaper than those of a view; large data is not copied twice for that
-    raw = bytes(data) if end <= _SMALL else data
+    is_small = end <= _SMALL
+    raw = bytes(data) if is_small else data
     answers = []
     at = 0
     unpack, size, new = ANSWER.unpack_from, ANSWER.size, tuple.__new__
@@ -260,8 +261,8 @@ def read_answers(data: Buffer) -> List[Answer]:
                 headers = bytes(raw[c : c + n_headers])
                 c += n_headers
             at = c + n_body
-            record = (seq, flags & LAST != 0, flags & FAILED != 0, status, code, busy_us, phrase, headers, bytes(raw[c:at]))
-            answers.append(new(Answer, record))
+            body = raw[c:at] if is_small else bytes(raw[c:at])
+            answers.append(new(Answer, (seq, flags & LAST != 0, flags & FAILED != 0, status, code, busy_us, phrase, headers, body)))
     except struct.error as error:
         raise WireError("cut answer record") from error
     if at != end:

@@ -17,7 +17,7 @@ from argosy.dataplane.model import Counters
 from argosy.dataplane.queue import JobQueue
 from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.messages import Buffer, JobState, Request, Response
+from argosy.messages import Buffer, JobState, PlainRequest, Request, Response
 from argosy.supervisor.member import Member
 
 _log = logging.getLogger("argosy.dataplane")
@@ -153,7 +153,13 @@ class Dispatcher:
                 break
             count += 1
             try:
-                length += _append_record(pieces, job, seq, now)
+                if type(job) is PlainRequest:  # nearly every one: what `_append_record` does, less what such a job cannot have
+                    id, kind, headers, body = job.id, job.content_type, job.headers, job.body
+                    n_id, n_kind, n_headers, n_body = len(id), len(kind), len(headers), len(body)
+                    pieces += (_RECORD(seq, 0, 0, n_id, n_kind, n_headers, 0, n_body, 0), id, kind, headers, body)
+                    length += _RECORD_SIZE + n_id + n_kind + n_headers + n_body
+                else:
+                    length += _append_record(pieces, job, seq, now)
             except (wire.WireError, struct.error) as error:
                 _release(job)
                 self.fail(job, ArgosyError(ErrorCode.INVALID_REQUEST, f"The request cannot be handed to a worker: {error}"))
@@ -189,29 +195,34 @@ class Dispatcher:
         if not answers or not lane.messages:
             raise wire.WireError("a message without answers, or answers without a message")
         now = self.loop.time()
-        jobs = lane.jobs
+        jobs, policy = lane.jobs, self.policy
+        on_batch = self._on_batch if policy.batch_size == 1 else None
+        handler_us = 0
         for answer in answers:
-            job = jobs.get(answer[0])
-            if job is None and answer[0] in lane.early:
-                lane.early.remove(answer[0])
+            seq, busy_us = answer[0], answer[5]
+            handler_us += busy_us
+            job = jobs.get(seq)
+            if job is None and seq in lane.early:
+                lane.early.remove(seq)
                 continue
             if job is None or not answer[1]:
                 self._begin(lane, job, answers)
                 return
             self._settle(lane, job, answer)
             # only now: a job whose answer cannot be read is settled when the worker is gone
-            del jobs[answer[0]]
+            del jobs[seq]
             self.running -= 1
-            if self._on_batch is not None and self.policy.batch_size == 1 and not answer[2]:
-                self._on_batch((now, self.name, answer[5], job.id))
-            elif self.policy.batch_size > 1:
-                self._batch.append((answer[5], job.id, answer[2]))
-        if self.policy.batch_size == 1:
+            if on_batch is not None:
+                if not answer[2]:
+                    on_batch((now, self.name, busy_us, job.id))
+            elif policy.batch_size > 1:
+                self._batch.append((busy_us, job.id, answer[2]))
+        if policy.batch_size == 1:
             self.counters.batches += len(answers)
-            self.counters.handler_us += sum([answer[5] for answer in answers])
+            self.counters.handler_us += handler_us
         else:
             self._count_batches(now)
-        job_us = answer[5] / max(1, self.policy.batch_size)
+        job_us = busy_us / max(1, policy.batch_size)
         self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
         lane.progress(now)
         self._release_lane(lane)

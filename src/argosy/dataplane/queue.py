@@ -43,13 +43,18 @@ class JobQueue:
 
     def take(self, count: int) -> list[Request]:
         """The next jobs, at most `count`; they are SENT from now on."""
-        taken: list[Request] = []
         jobs = self._jobs
-        while jobs and len(taken) < count:
-            job = jobs.popleft()
-            if job.state is _WAITING:
-                job.state = _SENT
-                taken.append(job)
+        if len(jobs) == self._live <= count:  # all, and no holes among them
+            taken = list(jobs)
+            jobs.clear()
+        else:
+            taken = []
+            while jobs and len(taken) < count:
+                job = jobs.popleft()
+                if job.state is _WAITING:
+                    taken.append(job)
+        for job in taken:
+            job.state = _SENT
         self._live -= len(taken)
         return taken
 

@@ -310,14 +310,31 @@ class Connection(asyncio.BufferedProtocol):
         if not self._transport.is_closing():
             self._transport.write(data)
 
+    def answered(self, exchange: Exchange, reply: bytes) -> None:
+        """Send an ordinary reply of the current exchange: what `send` and `finished` do for one with status 200 on a connection that stays."""
+        site = self.site
+        if self._deferred is None:
+            self._deferred = reply
+            if not site.senders:
+                site.loop.call_soon(site.send)
+            site.senders.append(self)
+        else:
+            self._deferred += reply
+        site.counters.successful += 1
+        self.since = now = site.loop.time()
+        if site.access is not None:
+            site.access((now, self.peer, exchange.head, 200, exchange.started))
+        exchange.request = self.exchange = None
+        if self.waiting or self._reading_paused:
+            self._next()
+        if exchange.reserved or exchange.slot is not None:
+            exchange.free()
+
     def finished(self, exchange: Exchange, status: int, keep: bool, streamed: int | None = None) -> None:
         """The reply of the current exchange was sent; `streamed` is the length of its body, if that came in pieces."""
         site = self.site
-        if status == 200:
-            site.counters.successful += 1
-        else:
-            site.counters.count(status)
-        now = site.loop.time()
+        site.counters.count(status)
+        self.since = now = site.loop.time()
         if site.access is not None:
             if streamed is None:
                 site.access((now, self.peer, exchange.head, status, exchange.started))
@@ -325,7 +342,6 @@ class Connection(asyncio.BufferedProtocol):
                 site.access((now, self.peer, exchange.head, status, exchange.started, streamed))
         exchange.request = None  # it refers to the exchange, and a cycle would have to wait for the garbage collector
         self.exchange = None
-        self.since = now
         if not keep:
             self._end()
         elif self.waiting or self._reading_paused:

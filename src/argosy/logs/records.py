@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 import time
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import Any
 
 from argosy.logs.lines import LineLog
 
 Record = tuple[Any, ...]
+_when = operator.itemgetter(0)
 
 
 class RecordLog:
-    """Records whose first member is a time of the event loop's clock.
+    """Records whose first member is a time of the event loop's clock; none is older than the one before.
 
     `render` makes the lines of records of the same millisecond, without control characters. `write` is a list's own append: keeping a record costs
     a tenth of making its line, and lines made one after the other cost half of lines made in between other work. Not kept from growing: whoever
@@ -46,9 +49,7 @@ class RecordLog:
         while first < len(records):
             when = records[first][0] + offset
             until = (int(when * 1000) + 1) / 1000 - offset
-            end = first + 1
-            while end < len(records) and records[end][0] < until:
-                end += 1
+            end = bisect_left(records, until, first + 1, key=_when)
             self._lines.add(when, self._render(records[first:end]))
             first = end
         count = len(records)
