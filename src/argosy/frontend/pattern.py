@@ -33,7 +33,7 @@ class Pattern:
         begin = end + len(self.after)
         if not count - begin == int(digits) < self.most:
             return None
-        return begin, b"%s%s%s" % (self.block_before, digits, self.block_after)
+        return begin, b"".join((self.block_before, digits, self.block_after))
 
 
 def pattern_of(raw: bytes, block: bytes, most: int) -> Pattern | None:
