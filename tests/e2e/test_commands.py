@@ -195,3 +195,13 @@ def test_a_reader_that_has_gone_does_not_end_the_server(site: Site) -> None:
         os.close(writer)
     assert done.returncode == 0
     assert site.get("/ping")[0] == 200
+
+
+@pytest.mark.parametrize("command", ["argosy serve hello.py", "multi-model-server", "model-archiver --model-name m --model-path . --handler h:h"])
+def test_a_current_folder_that_is_gone(tmp_path: Path, command: str) -> None:
+    """A reason in one line and status 1."""
+    program, *options = command.split()
+    line = ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh", str(BIN / program), *options]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    reason = "The current folder cannot be used: No such file or directory. Change to another one and try again.\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", reason)

@@ -226,6 +226,14 @@ def test_a_port_in_use(tmp_path: Path) -> None:
             assert [path for path in server.leftovers() if path != LOCK] == []
 
 
+def test_closed_standard_files(tmp_path: Path) -> None:
+    """No socket takes the place of a standard file that whoever started the server has closed."""
+    with serving(tmp_path, "m", prefix=("sh", "-c", 'exec "$@" <&-', "sh")) as server:
+        assert server.predict("m", "echo:served").text == "served"
+        assert [os.readlink(f"/proc/{pid}/fd/0") for pid in (server.pid, *server.workers("m"))] == ["/dev/null"] * 2
+        assert server.stop() == 0
+
+
 def test_a_bad_tls_file(tmp_path: Path) -> None:
     """Exit status 1, the file is named, and nothing stays."""
     (tmp_path / "key.pem").write_text("not a key")

@@ -15,6 +15,7 @@ from types import FrameType
 
 import click
 
+from argosy.cli.place import current_folder
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store import archive, conversion, manifest
 
@@ -116,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("model-name", "model-path", "handler"):
         parser.add_argument(f"--{name}", required=True, help=_HELP[name])
     parser.add_argument("--runtime", default="python", choices=sorted(manifest.RUNTIMES), help=_HELP["runtime"])
-    parser.add_argument("--export-path", default=os.getcwd(), help=_HELP["export-path"])
+    parser.add_argument("--export-path", default=str(current_folder()), help=_HELP["export-path"])
     parser.add_argument("--archive-format", default="default", choices=_FORMATS, help=_HELP["archive-format"])
     for name in ("force", "convert"):
         parser.add_argument(f"-{name[0]}", f"--{name}", action="store_true", help=_HELP[name])

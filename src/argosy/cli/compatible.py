@@ -12,6 +12,7 @@ from pathlib import Path
 
 from argosy import __version__
 from argosy.cli import daemon
+from argosy.cli.place import current_folder
 from argosy.errors import ArgosyError
 
 _REMOTE = re.compile(r"([^/?:=]+=)?https?://.+", re.IGNORECASE)
@@ -22,7 +23,7 @@ Say = Callable[[str], None]
 
 def multi_model_server() -> None:
     """The command `multi-model-server`; ends the process with its exit status."""
-    sys.exit(launch(sys.argv[1:], os.environ, Path.cwd()))
+    sys.exit(launch(sys.argv[1:], os.environ, current_folder()))
 
 
 def mxnet_model_server() -> None:

@@ -6,11 +6,11 @@ import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import click
 
 from argosy.cli.options import fail, log_habits, with_settings
+from argosy.cli.place import current_folder
 from argosy.config import Loaded, container_defaults, declarations, load_config, read_host
 from argosy.config.reference import show
 
@@ -29,7 +29,7 @@ def show_command(origin: bool, output: str, config_file: str | None, settings: M
     with fail():
         container = None if settings.keys() & {"load_models", "model_store"} else container_defaults(os.environ)
         habits = log_habits(is_container=container is not None)
-        loaded = load_config(settings, os.environ, Path.cwd(), config_file=config_file, host=read_host(), defaults=container, habits=habits)
+        loaded = load_config(settings, os.environ, current_folder(), config_file=config_file, host=read_host(), defaults=container, habits=habits)
     if output == "json":
         click.echo(json.dumps({name: _entry(value, where, origin) for name, value, where in rows(loaded)}, indent=2))
     else:
@@ -59,7 +59,7 @@ def check_command(file: str) -> None:
     """Check FILE, and the tokens, keys and certificates that it names, as a server would read them; exit status 1 if a server would not start."""
     with fail():
         environ = {name: value for name, value in os.environ.items() if name != "MMS_CONFIG_FILE"}
-        loaded = load_config({}, environ, Path.cwd(), config_file=file)
+        loaded = load_config({}, environ, current_folder(), config_file=file)
         # imported only when it is wanted, as for `argosy serve`
         importlib.import_module("argosy.server.check").check_files(loaded.config)
     for warning in loaded.warnings:

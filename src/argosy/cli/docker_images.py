@@ -13,6 +13,7 @@ import click
 
 from argosy.cli.ephemeral import entry_point, find, handler_name
 from argosy.cli.options import fail
+from argosy.cli.place import current_folder
 from argosy.config import parse_target
 from argosy.docker import context
 from argosy.docker.execution import build, probe
@@ -52,7 +53,7 @@ def init_command(target: str, base: str | None, gpu: bool, output: Path | None, 
     argosy docker init sentiment.mar --output sentiment-image
     """
     with fail():
-        folder = _init(_source(target, Path.cwd()), _chosen(base, gpu), output, force)
+        folder = _init(_source(target, current_folder()), _chosen(base, gpu), output, force)
         click.echo(f"{folder / context.DOCKERFILE} is written; next: argosy docker build {folder}")
 
 
@@ -77,7 +78,7 @@ def build_command(
     """
     with fail():
         program = Tool(tool or NAMES[0]) if dry_run else find_tool(tool, probe)
-        source, chosen = _source(target, Path.cwd()), _chosen(base, gpu)
+        source, chosen = _source(target, current_folder()), _chosen(base, gpu)
         with _folder(source) as folder, _order(folder, source, chosen, tags, extra) as (order, text):
             if dry_run:
                 click.echo(f"{text}\n{program.line(order)}")

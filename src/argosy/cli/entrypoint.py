@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from argosy.cli.compatible import launch, say
+from argosy.cli.place import current_folder
 
 _SERVERS = frozenset({"multi-model-server", "mxnet-model-server"})
 _SHELL = re.compile(r"[;&|<>()$`*?#~\n\\]")
@@ -21,7 +22,7 @@ Exec = Callable[[str, list[str], Mapping[str, str]], object]
 
 def main() -> None:
     """The command `argosy-entrypoint`; ends with the status of what it ran, unless it becomes that."""
-    sys.exit(run(sys.argv[1:], os.environ, Path.cwd(), serve, os.execvpe))
+    sys.exit(run(sys.argv[1:], os.environ, current_folder(), serve, os.execvpe))
 
 
 def serve(options: Sequence[str]) -> NoReturn:

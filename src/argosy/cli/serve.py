@@ -14,6 +14,7 @@ import click
 from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
 from argosy.cli.ephemeral import ephemeral_store
 from argosy.cli.options import fail, log_habits, with_settings
+from argosy.cli.place import current_folder
 from argosy.config import Config, Loaded, container_defaults, load_config, parse_target, read_host
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.repository import scan_store
@@ -50,7 +51,7 @@ def serve_command(
         **({"default_workers_per_model": str(workers)} if workers else {}),
     }
     with fail():
-        sys.exit(serve([*targets, *models], flags, os.environ, Path.cwd(), config_file=config_file, server=load_server))
+        sys.exit(serve([*targets, *models], flags, os.environ, current_folder(), config_file=config_file, server=load_server))
 
 
 def address_flags(host: str | None, port: int | None, management_port: int | None) -> dict[str, str]:

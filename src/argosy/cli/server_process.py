@@ -13,6 +13,7 @@ from argosy import __version__
 from argosy.cli import daemon
 from argosy.cli.banner import Run, ServerStatus, load_server
 from argosy.cli.compatible import say
+from argosy.cli.place import current_folder
 from argosy.config import Host, Loaded, load_config, read_host
 from argosy.config.reference import show
 from argosy.errors import ArgosyError, ErrorCode
@@ -25,7 +26,7 @@ def main(argv: Sequence[str]) -> None:
     pipe = os.environ.pop(daemon.READY_FD, "")
     if pipe.isdigit():
         os.set_inheritable(int(pipe), False)
-    sys.exit(serve(argv, environ, Path.cwd(), load_server))
+    sys.exit(serve(argv, environ, current_folder(), load_server))
 
 
 def serve(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, server: Callable[[], Run]) -> int:

@@ -106,10 +106,14 @@ def find_file(environ: Mapping[str, str], cwd: Path, config_file: str | None, wa
     if named == SAGEMAKER:
         return Path(__file__).with_name("sagemaker.properties")
     path = cwd / (named or "config.properties")
-    if path.is_file():
-        return path
-    if named:
-        warnings.append(f"configuration file {path} does not exist; going on without it")
+    why = "does not exist"
+    try:
+        if path.is_file():
+            return path
+    except OSError as error:  # nobody may look into its folder, or its name cannot be
+        why = f"cannot be read: {error.strerror}"
+    if named or why != "does not exist":
+        warnings.append(f"configuration file {path} {why}; going on without it")
     return None
 
 

@@ -57,6 +57,7 @@ def run(config: Config, *, targets: Sequence[Target] = (), on_ready: Callable[[S
     models that the configuration lists are loaded, and nobody waits for their workers. A second signal ends the server at once with status 1.
     Raises `ArgosyError` when it cannot start; then nothing is left behind.
     """
+    _hold_standard_files()
     _raise_file_limit()
     _close_memory()
     logs = configure_logs(config)
@@ -65,6 +66,13 @@ def run(config: Config, *, targets: Sequence[Target] = (), on_ready: Callable[[S
             return runner.run(_serve(config, logs, targets, on_ready))
     finally:
         logs.close()
+
+
+def _hold_standard_files() -> None:
+    """Put /dev/null in the place of standard files that were closed: a socket would get their number, and a client what is printed."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop]:

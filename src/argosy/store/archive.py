@@ -201,6 +201,11 @@ def _write_zip(file: BinaryIO, members: list[Member], name: str, manifest_data: 
 
 
 def _zip_entry(name: str, executable: bool) -> zipfile.ZipInfo:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        message = f"Cannot pack {name!r}: names in a zip are UTF-8. Rename it, or use the archive format tgz."
+        raise ArgosyError(ErrorCode.INVALID_MODEL, message) from None
     entry = zipfile.ZipInfo(name, _ZIP_EPOCH)
     entry.compress_type = zipfile.ZIP_DEFLATED
     entry.create_system = 3

@@ -128,6 +128,14 @@ def test_a_missing_file_is_skipped_with_a_warning(tmp_path: Path) -> None:
     assert "/no/such" in found.warnings[0]
 
 
+@pytest.mark.parametrize("variables", [{}, {"MMS_CONFIG_FILE": "named"}])
+def test_a_file_that_cannot_be_looked_at_is_skipped_with_a_warning(tmp_path: Path, variables: dict[str, str]) -> None:
+    """Neither does a current folder in which nothing can be found, as one that nobody may enter, and here one with too long a name."""
+    found = load_config({}, variables, tmp_path / ("n" * 300))
+    assert found.file is None
+    assert "cannot be read: File name too long; going on without it" in found.warnings[0]
+
+
 def test_substitution(tmp_path: Path) -> None:
     """`$$NAME$$` is replaced wherever it stands, and its value is taken literally."""
     found = loaded(tmp_path, "load_models=$$A$$-$$B$$\n", environ={"A": "x", "B": "\\1$$"})

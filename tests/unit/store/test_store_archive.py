@@ -143,6 +143,16 @@ def test_what_cannot_be_packed_is_named(model_dir: Path, tmp_path: Path) -> None
         collect(tmp_path / "flat", tmp_path / "m.mar")
 
 
+def test_a_name_that_a_zip_cannot_hold_is_named(out: Path, model_dir: Path) -> None:
+    """The reason comes before any file, with what to do instead, and that works."""
+    before = sorted(out.iterdir())
+    Path(os.fsdecode(os.fsencode(model_dir) + b"/\xff.txt")).write_text("x")
+    with pytest.raises(ArgosyError, match=r"Cannot pack '\\udcff.txt': names in a zip are UTF-8. Rename it, or use the archive format tgz") as caught:
+        pack_into(out, model_dir, ArchiveFormat.DEFAULT)
+    assert (caught.value.code, sorted(out.iterdir())) == (ErrorCode.INVALID_MODEL, before)
+    assert "\udcff.txt" in packed_names(pack_into(out, model_dir, ArchiveFormat.TGZ), ArchiveFormat.TGZ)
+
+
 def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     """With the reason."""
     with pytest.raises(ArgosyError, match=r"Cannot read .*gone: No such file"):
