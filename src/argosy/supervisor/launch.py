@@ -19,14 +19,14 @@ _CONFINE = MAIN.with_name("confine.py")
 
 
 def worker_launch(spec: ModelSpec, env: dict[str, str], arena: Arena | None, link_fd: int, page_fd: int, fork_fd: int | None = None) -> Launch:
-    """The launch of a worker, or with `fork_fd` of the template of a preloaded model."""
+    """The launch of a worker, or with `fork_fd` of the process that workers of the model are forked from."""
     argv = [spec.interpreter, str(MAIN), "--fd", str(link_fd), "--page-fd", str(page_fd)]
     inherit = [link_fd, page_fd]
     if arena is not None:
         argv += ["--arena-fd", str(arena.fd), "--arena-size", str(arena.size)]
         inherit.append(arena.fd)
     if fork_fd is not None:
-        argv += ["--fork-fd", str(fork_fd)]
+        argv += ["--fork-fd" if spec.preload else "--seed-fd", str(fork_fd)]
         inherit.append(fork_fd)
     return Launch([*_confined(spec.confinement), *argv], env, str(spec.directory), inherit)
 

@@ -247,7 +247,7 @@ class Member:
         self._drop_page()
 
     def _send_load(self) -> None:
-        if self._template is None:
+        if not self.spec.preload:
             self.send(load_frame(self.spec, self._around.load_options, self.gpu_id))
         limit_s = self.spec.startup_timeout_s
         if limit_s > 0:

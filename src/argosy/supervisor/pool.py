@@ -67,6 +67,8 @@ class Pool:
                 self._around.loop.call_soon(member.on, Event.EXITED)
         if not high and self._template is not None:
             self._template.close()  # also while it loads: nobody needs that any more
+        if self._template is None and self._around.reaper.adopts and low > max(1, len(self.members)):
+            self._template = _template(self.spec, self._around, self._arena)
         while len(self.members) < low:
             member = self._make()
             self.members.append(member)
@@ -89,7 +91,7 @@ class Pool:
 
     def _make(self) -> Member:
         worker_id = f"{self._number}-{secrets.token_hex(4)}"
-        gpu_id = self._next_gpu() if self._template is None else None
+        gpu_id = None if self.spec.preload else self._next_gpu()
         return Member(
             self.spec, self._around, worker_id, gpu_id, self._arena, self._offer, self._freed, self._template,
             self._restarted, self._told, self._load_failed,
@@ -132,7 +134,7 @@ def _template(spec: ModelSpec, around: Surroundings, arena: Arena | None) -> Tem
         around.loop,
         around.reaper,
         lambda link, page, fork: worker_launch(spec, around.environment(spec), arena, link, page, fork),
-        lambda: load_frame(spec, around.load_options, None),
+        (lambda: load_frame(spec, around.load_options, None)) if spec.preload else None,
         lambda stream, line: around.output(spec.name, "template", stream, line),
         around.frame_limit,
         spec.startup_timeout_s,

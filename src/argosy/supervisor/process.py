@@ -52,6 +52,8 @@ class Reaper:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._known: dict[int, Process] = {}
+        self.adopts = False
+        """Whether a process whose parent has ended becomes our child. Written by `start` only."""
         self._active = False
         self._before: Any = signal.SIG_DFL
 
@@ -61,7 +63,7 @@ class Reaper:
     def start(self) -> None:
         """Adopt orphans from now on and reap what ends. Only the main thread can do that."""
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+            self.adopts = ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
         # uvloop keeps SIGCHLD from add_signal_handler for subprocesses of its own, of which there are none
         self._before = signal.signal(signal.SIGCHLD, lambda *_: self._loop.call_soon_threadsafe(self.collect))
         self._active = True

@@ -1,8 +1,8 @@
-"""The process that has loaded a preloaded model and is forked into its workers, which share its memory until they write to it.
+"""The process that is forked into the workers of one model, which share its memory until they write to it. A preloaded model is loaded in it.
 
-It speaks the ordinary link until the model is loaded. Then it takes fork requests from a second socket, one packet each: the number of the request
-and, as ancillary data, the four descriptors of the new worker (link, page, stdout, stderr). It answers with number and pid (u64 each). The worker
-was forked twice, so that it is the server's own child.
+It speaks the ordinary link until it has said LOADED: when it has loaded the model, or at once if the workers do that themselves. Then it takes fork
+requests from a second socket, one packet each: the number of the request and, as ancillary data, the four descriptors of the new worker (link, page,
+stdout, stderr). It answers with number and pid (u64 each). The worker was forked twice, so that it is the server's own child.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Forked = Callable[[Started | ArgosyError], None]
 
 
 class Template:
-    """Forks workers of one model. Starts with the first request, and again with the next one after it has ended."""
+    """Forks workers of one model, preloaded or not. Starts with the first request, and again with the next one after it has ended."""
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         reaper: Reaper,
         launch: Callable[[int, int, int], Launch],
-        load: Callable[[], bytes],
+        load: Callable[[], bytes] | None,
         on_line: Callable[[str, bytes], None],
         frame_limit: int,
         startup_timeout_s: float,
@@ -44,7 +44,8 @@ class Template:
         fork_timeout_s: float,
         was_for_memory: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame; `was_for_memory` is that of `Surroundings`."""
+        """`launch` gets the descriptors of link, page and fork socket; `load` gives the LOAD frame, None if the
+        workers load the model themselves; `was_for_memory` is that of `Surroundings`."""
         self._was_for_memory = was_for_memory
         self._startup_timeout_s = startup_timeout_s
         self._stop_timeout_s = stop_timeout_s
@@ -57,6 +58,7 @@ class Template:
         self._reaper = reaper
         self._launch = launch
         self._load = load
+        self._role = "the process that forks the workers" if load is None else "the process that preloads the model"
         self._on_line = on_line
         self._frame_limit = frame_limit
         self._process: Process | None = None
@@ -121,7 +123,8 @@ class Template:
         mine.setblocking(False)
         self._loop.add_reader(mine.fileno(), self._answered)
         self.gone.clear()
-        self._channel.write(self._load())
+        if self._load is not None:
+            self._channel.write(self._load())
         if self._startup_timeout_s > 0:
             self._timer = self._loop.call_later(self._startup_timeout_s, self._overdue)
 
@@ -162,7 +165,7 @@ class Template:
     def _give_up(self, number: int) -> None:
         """A fork that takes so long will not come: the process hangs."""
         if number in self._waiting:
-            message = f"the process that preloaded the model did not fork a worker within {self._fork_timeout_s:g} s"
+            message = f"{self._role} did not fork a worker within {self._fork_timeout_s:g} s"
             self._error = ArgosyError(ErrorCode.LOAD_FAILED, message)
             self._lost("hangs")
 
@@ -205,8 +208,8 @@ class Template:
     def _death(self, status: Exit) -> ArgosyError:
         """Why the process ended by itself."""
         if status.signal == signal.SIGKILL and self._closed_at is None and self._was_for_memory():
-            return ArgosyError(ErrorCode.OUT_OF_MEMORY, "the process that preloads the model was killed by the system: memory had run out")
-        return ArgosyError(ErrorCode.LOAD_FAILED, f"the process that preloads the model {status}")
+            return ArgosyError(ErrorCode.OUT_OF_MEMORY, f"{self._role} was killed by the system: memory had run out")
+        return ArgosyError(ErrorCode.LOAD_FAILED, f"{self._role} {status}")
 
     def _refuse(self, numbers: Iterable[int], error: ArgosyError) -> None:
         for number in numbers:

@@ -1,4 +1,4 @@
-"""The template of a preloaded model: the process that has loaded it, and forks a worker whenever the server asks for one.
+"""The process that forks a worker whenever the server asks for one: it has loaded the model if that is preloaded, else nothing of it.
 
 A request is a packet with a number (u64) and four descriptors: link, page, stdout, stderr. The answer is the number and the pid of the worker.
 A worker is forked twice and so becomes a child of the server, which adopts orphans.
@@ -86,7 +86,10 @@ def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[
     os.register_at_fork(after_in_child=link.abandon)
     sock.send(ANSWER.pack(number, os.getpid()))
     sock.close()
-    return worker.adopt(link)
+    status = worker.adopt(link)
+    if link.abandoned:
+        os._exit(0)  # a fork of the handler's that came back out of it: it must not run the worker's exit handlers
+    return status
 
 
 def _wait_for_adoption(middle: int) -> None:

@@ -21,6 +21,7 @@ from argosy.worker.entry import Entry
 from argosy.worker.inputs import Inputs
 from argosy.worker.link import Link, LinkClosed
 from argosy.worker.output import Running, tell
+from argosy.worker.process import offer_to_oom_killer
 
 EXIT_LOAD_FAILED = 1
 EXIT_BAD_LINK = 3
@@ -107,11 +108,19 @@ class Worker:
             tell("worker {}: the link to the server broke: {}\n".format(os.getpid(), error))
             return EXIT_BAD_LINK
 
+    def tell_ready(self) -> None:
+        """Tell the server that workers can be forked from this process, which has loaded nothing of the model's and never will."""
+        gc.collect()
+        gc.freeze()  # a worker's collector would write to all that it shares with the others
+        self._tell({"ok": True})
+
     def adopt(self, link: Link) -> int:
-        """Go on as another worker, on a link of its own, with the model that is loaded already; the result is the exit status."""
+        """Go on as another worker, on a link of its own, with the model if it is loaded already; the result is the exit status."""
         self._link = link
-        if self._batches is not None:
-            self._batches.adopt(link)
+        if self._batches is None:
+            self._on_loaded = offer_to_oom_killer()
+            return self.run()
+        self._batches.adopt(link)
         self._report["pid"] = os.getpid()
         self._tell(self._report)
         return self.run()

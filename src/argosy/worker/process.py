@@ -32,13 +32,17 @@ def die_with_parent(fd: int) -> None:
         os._exit(_SERVER_GONE)
 
 
+def nothing_to_do() -> None:
+    """For processes that load nothing themselves."""
+
+
 def offer_to_oom_killer() -> Callable[[], None]:
     """Make the kernel prefer this process to the server when memory runs out, where it lets us, and to other workers until the result is called."""
     try:
         with open("/proc/self/oom_score_adj") as file:
             score = int(file.read())
     except (OSError, ValueError):  # not Linux
-        return lambda: None
+        return nothing_to_do
     _set_score(min(1000, score + _LOADING_SCORE_ADJ))
     return lambda: _set_score(min(1000, score + _OOM_SCORE_ADJ))
 

@@ -14,7 +14,7 @@ from argosy.worker.link import Link
 from argosy.worker.loop import Worker
 from argosy.worker.output import Running
 
-OPTIONS = ("--fd", "--page-fd", "--arena-fd", "--arena-size", "--fork-fd")
+OPTIONS = ("--fd", "--page-fd", "--arena-fd", "--arena-size", "--fork-fd", "--seed-fd")
 USAGE = 2
 
 
@@ -41,11 +41,11 @@ def main(argv: List[str]) -> int:
         return USAGE
     process.set_signals()
     process.die_with_parent(options["--fd"])
-    loaded = process.offer_to_oom_killer()
+    loaded = process.nothing_to_do if "--seed-fd" in options else process.offer_to_oom_killer()
     running = Running()
     output = process.set_output(running)
     compat.install()
-    for name in ("--fd", "--page-fd", "--arena-fd", "--fork-fd"):
+    for name in ("--fd", "--page-fd", "--arena-fd", "--fork-fd", "--seed-fd"):
         if name in options:
             os.set_inheritable(options[name], False)
     page = mmap.mmap(options["--page-fd"], wire.PAGE_SIZE + wire.OUTBOX_SIZE)
@@ -54,6 +54,9 @@ def main(argv: List[str]) -> int:
     worker = Worker(link, _map_arena(options), running, loaded)
     if "--fork-fd" in options:
         return worker.preload() or forks.serve(worker, socket.socket(fileno=options["--fork-fd"]), output)
+    if "--seed-fd" in options:
+        worker.tell_ready()
+        return forks.serve(worker, socket.socket(fileno=options["--seed-fd"]), output)
     status = worker.run()
     if link.abandoned:
         os._exit(0)  # a fork of the handler's that came back out of it: it must not run the worker's exit handlers

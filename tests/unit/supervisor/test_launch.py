@@ -36,3 +36,11 @@ def test_a_confined_worker_is_started_by_an_interpreter_that_reads_nothing_forei
     assert launch.argv[3].endswith("confine.py")
     assert json.loads(launch.argv[4]) == what
     assert list(launch.argv[5:]) == ["python", str(MAIN), "--fd", "5", "--page-fd", "6"]
+
+
+@pytest.mark.parametrize(("preload", "option"), [(False, "--seed-fd"), (True, "--fork-fd")])
+def test_what_workers_are_forked_from_is_told_whether_to_load(preload: bool, option: str) -> None:
+    """Only the process of a preloaded model waits for a LOAD before it forks."""
+    launch = worker_launch(replace(spec("m"), preload=preload), {}, None, 5, 6, 7)
+    assert list(launch.argv[-2:]) == [option, "7"]
+    assert list(launch.inherit) == [5, 6, 7]
