@@ -43,8 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
         assert running.stop() == 0
 
 
-def register(server: RunningServer, name: str, workers: int) -> tuple[int, str]:
-    reply = server.manage("POST", f"/models?url={name}&model_name={name}&handler=svc:handle&initial_workers={workers}&synchronous=true")
+def register(server: RunningServer, name: str, workers: int, more: str = "") -> tuple[int, str]:
+    reply = server.manage("POST", f"/models?url={name}&model_name={name}&handler=svc:handle&initial_workers={workers}&synchronous=true{more}")
     return reply.status, reply.text
 
 
@@ -134,4 +134,11 @@ def test_one_worker_alone_is_not_forked(server: RunningServer) -> None:
     workers = set(server.workers("big"))
     assert first in workers
     assert template_of(max(workers - {first}), workers) not in workers
+    assert server.manage("DELETE", "/models/big").status == 200
+
+
+def test_confined_workers_are_not_forked(server: RunningServer) -> None:
+    """A limit on processes counts those of a user: the forks would take each other's."""
+    assert register(server, "big", 2, "&worker_open_files=100")[0] == 200
+    assert not any(b"--seed-fd" in _line(Path(f"/proc/{pid}")) for pid in server.workers("big"))
     assert server.manage("DELETE", "/models/big").status == 200

@@ -67,7 +67,7 @@ class Pool:
                 self._around.loop.call_soon(member.on, Event.EXITED)
         if not high and self._template is not None:
             self._template.close()  # also while it loads: nobody needs that any more
-        if self._template is None and self._around.reaper.adopts and low > max(1, len(self.members)):
+        if self._template is None and self._should_fork(low):
             self._template = _template(self.spec, self._around, self._arena)
         while len(self.members) < low:
             member = self._make()
@@ -76,6 +76,10 @@ class Pool:
             self._empty.clear()
         self._start_some()
         return list(self.members)
+
+    def _should_fork(self, low: int) -> bool:
+        """Whether workers that are missing to `low` are better forked: not the only one, nor any whose limits the forks might exceed together."""
+        return low > max(1, len(self.members)) and self._around.reaper.adopts and self.spec.confinement.is_free
 
     def _start_some(self) -> None:
         """Start queued workers, as many as may load at the same time: starting a thousand at once would hold up the whole server."""
