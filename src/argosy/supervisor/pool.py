@@ -75,7 +75,13 @@ class Pool:
             self._queued.append(member)
             self._empty.clear()
         self._start_some()
+        self._rest()
         return list(self.members)
+
+    def _rest(self) -> None:
+        """A single worker needs no process beside it that others could be forked from."""
+        if self._template is not None and not self.spec.preload and len(self.members) <= 1:
+            self._template.rest()
 
     def _should_fork(self, low: int) -> bool:
         """Whether workers that are missing to `low` are better forked: not the only one, nor any whose limits the forks might exceed together."""
@@ -105,6 +111,7 @@ class Pool:
         self._leaving.discard(member)
         if member in self.members:
             self.members.remove(member)
+        self._rest()
         if not self.members and not self._leaving:
             self._empty.set()
             if self._template is not None:

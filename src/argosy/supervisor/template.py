@@ -245,6 +245,11 @@ class Template:
             self._page.close()
             self._page = None
 
+    def rest(self) -> None:
+        """End the process unless somebody waits for a worker from it; the next one who asks for a worker starts another."""
+        if not self._waiting:
+            self.close()
+
     def close(self) -> None:
         """End the process; the workers go on. Requests that wait are refused when it has ended, later ones start another."""
         if self._process is not None:
