@@ -211,7 +211,7 @@ def test_sigterm_answers_what_was_accepted(tmp_path: Path) -> None:
     container = EndpointContainer(tmp_path, {"SAGEMAKER_MODEL_SERVER_WORKERS": "2"})
     container.add("model/m", "m")
     with container:
-        wait_for(lambda: len(container.children()) == 2, "two workers")
+        wait_for(lambda: len(container.children()) == 3, "two workers and what they were forked from")
         workers = container.children()
         container.process.send_signal(signal.SIGTERM)
         assert container.process.wait(60) == 0, container.output
