@@ -22,21 +22,22 @@ WORKERS = 8
 ATTACKS = 64
 HOSTILE = '''
 """Does what the server's worse enemy would: `link` goes into the link, `page` into the shared page at its place, then it goes on, exits or hangs."""
-import base64, json, mmap, os, signal, socket
+import base64, json, os, signal, sys
 
-ARGV = open("/proc/self/cmdline", "rb").read().split(b"\\0")
-
-def fd(option):
-    return int(ARGV[ARGV.index(option) + 1])
+def stolen_link():
+    frame = sys._getframe()
+    while not hasattr(frame.f_locals.get("self"), "_link"):
+        frame = frame.f_back
+    return frame.f_locals["self"]._link
 
 def attack(order):
+    link = stolen_link()
     at, data = order["page"]
     if data:
-        page = mmap.mmap(fd(b"--page-fd"), 0)
-        page[at : at + len(base64.b64decode(data))] = base64.b64decode(data)
+        link._page[at : at + len(base64.b64decode(data))] = base64.b64decode(data)
     left = memoryview(base64.b64decode(order["link"]) * order.get("times", 1))
     while left:
-        left = left[os.write(fd(b"--fd"), left):]
+        left = left[os.write(link.fileno(), left):]
     if order["then"] == "exit":
         os._exit(3)
     if order["then"] == "hang":
