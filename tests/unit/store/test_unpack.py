@@ -131,8 +131,9 @@ NAMES = [
     "a\x7fb",
     "a//b",
     "x" * 256,
+    "é" * 128,
     "/".join("d" * 65),
-    "/".join(["d" * 200] * 6),
+    "/".join([*["d" * 200] * 5, "d" * 25]),
 ]
 
 
@@ -143,6 +144,13 @@ def test_a_name_that_is_not_plainly_inside_is_refused(target: Path, archived: Ma
     assert error.code is ErrorCode.INVALID_MODEL
     assert error.message.startswith("Model archive bad.mar has an entry")
     assert "(entry " in error.message
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "é" * 127 + "x", "/".join("d" * 64), "/".join([*["d" * 200] * 5, "d" * 24]), "a b", "..a", "a..", "~"])
+def test_a_name_that_is_plainly_inside_is_fine(target: Path, archived: Maker, name: str) -> None:
+    """Up to the limits of a path: 255 bytes a part, 64 parts, 1024 bytes in all."""
+    unpack(io.BytesIO(archived({name: b"x"})), target, "m")
+    assert contents(target) == {name: b"x"}
 
 
 @pytest.mark.parametrize("names", [["a", "a"], ["a", "a/b"], ["a/b", "a"], ["a", "./a"], ["a/./b", "a/b"]])
