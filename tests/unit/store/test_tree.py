@@ -61,3 +61,18 @@ def test_a_body_of_another_length_than_announced_is_refused(tmp_path: Path) -> N
     tree.at("a")
     with pytest.raises(ArgosyError, match=r"Model archive m is cut off: there are 1 bytes of 2 \(entry 'a'\)\."):
         tree.file("a", io.BytesIO(b"x"), 2, executable=False)
+
+
+def test_limits_may_be_reached(tmp_path: Path) -> None:
+    """As many entries and bytes as are allowed are fine; one more is not."""
+    tree = Tree(tmp_path, "m", Limits(total_bytes=10, free_bytes=10, entries=3), 1, bool)
+    tree.check_count(3)
+    with pytest.raises(ArgosyError, match="more than 3 entries"):
+        tree.check_count(4)
+    tree.file("a", io.BytesIO(b"123456"), 6, executable=False)
+    tree.reserve(4)
+    tree.file("b", io.BytesIO(b"7890"), 4, executable=False)
+    tree.file("empty", io.BytesIO(b""), 0, executable=False)
+    tree.reserve(0)
+    with pytest.raises(ArgosyError, match="more than 10 bytes"):
+        tree.reserve(1)
