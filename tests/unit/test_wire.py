@@ -55,6 +55,8 @@ def test_part_with_an_endless_type_is_refused() -> None:
     """Its length does not fit its field."""
     with pytest.raises(wire.WireError):
         wire.parts_block([("", "t" * 65536, b"")])
+    ((_, longest, _),) = wire.read_parts(wire.parts_block([("", "t" * 65535, b"")]))
+    assert longest == "t" * 65535
 
 
 def test_a_form_may_be_one_long_name() -> None:
