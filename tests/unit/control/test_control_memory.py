@@ -47,6 +47,14 @@ def test_what_a_model_needs(tmp_path: Path) -> None:
     assert Memory(1.0, lambda: 7).measure(tmp_path / "nowhere", 1) == Need(WORKER_BYTES, 7)
 
 
+def test_what_fits_exactly_is_loaded() -> None:
+    """All of the free memory may be promised, and once; when the load is over it is free again."""
+    memory = Memory(1.0, lambda: 7)
+    for _ in range(2):
+        with memory.reserved("m", Need(7 * MB, 7 * MB)), pytest.raises(ArgosyError, match="of which 0 MB are free"), memory.reserved("n", Need(1, 7 * MB)):
+            pass
+
+
 def test_without_a_factor_everything_is_tried(tmp_path: Path) -> None:
     """Nobody knows what the models take."""
     memory = Memory(0.0, lambda: 0)
