@@ -51,8 +51,8 @@ def test_what_fits_exactly_is_loaded() -> None:
     """All of the free memory may be promised, and once; when the load is over it is free again."""
     memory = Memory(1.0, lambda: 7)
     for _ in range(2):
-        with memory.reserved("m", Need(7 * MB, 7 * MB)), pytest.raises(ArgosyError, match="of which 0 MB are free"), memory.reserved("n", Need(1, 7 * MB)):
-            pass
+        with memory.reserved("m", Need(7 * MB, 7 * MB)), pytest.raises(ArgosyError, match="of which 0 MB are free"):
+            memory.reserved("n", Need(1, 7 * MB)).__enter__()
 
 
 def test_without_a_factor_everything_is_tried(tmp_path: Path) -> None:
