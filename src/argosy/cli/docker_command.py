@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -47,7 +48,7 @@ def _bill() -> str:
     system = sbom.os_release(_OS_RELEASE.read_text("utf-8", "replace")) if _OS_RELEASE.exists() else {}
     found = chain(sbom.python_components(metadata.distributions()), sbom.debian_components(_debian_packages(), system.get("ID", "debian")))
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "0")
-    if not epoch.isdigit():
+    if not re.fullmatch("[0-9]{1,11}", epoch):  # up to the year 5138
         raise ArgosyError(ErrorCode.INVALID_REQUEST, f"SOURCE_DATE_EPOCH={epoch} is not a number of seconds since 1970")
     return sbom.document(found, system, __version__, int(epoch))
 

@@ -24,6 +24,7 @@ from argosy.k8s.grammar import (
 )  # fmt: skip
 from argosy.protocols.tokens import parse_tokens
 
+_MOST_TOKENS = 1 << 20
 _SECONDS = click.IntRange(0, 86400)
 _CPU_TARGET, _OTHER_TARGET = 70, 10
 _OPTIONS = (
@@ -152,7 +153,11 @@ def _access(given: Mapping[str, Any]) -> Access:
 def _token_lines(file: Path) -> str:
     """The text of a file with tokens, once it has been read as the server would."""
     try:
-        text = file.read_text("utf-8")
+        with file.open("rb") as stream:
+            data = stream.read(_MOST_TOKENS + 1)
+        if len(data) > _MOST_TOKENS:
+            raise ValueError("it is larger than a megabyte")
+        text = data.decode("utf-8")
         if not parse_tokens(text):
             raise ValueError("it has no token")
     except OSError as error:

@@ -53,10 +53,16 @@ def files(application: Application) -> dict[str, str]:
 
 
 def write(folder: Path, texts: Mapping[str, str], *, force: bool) -> None:
-    """Put the files into the folder, each as a whole. Raises `ArgosyError` CONFLICT, before anything is written, if one is there and not `force`."""
+    """Put the files into the folder, each as a whole.
+
+    Raises `ArgosyError` CONFLICT, before anything is written, if one is there and not `force`, or a folder is in the place of one.
+    """
     existing = next((folder / name for name in texts if (folder / name).exists()), None)
     if existing is not None and not force:
         raise ArgosyError(ErrorCode.CONFLICT, f"{existing} exists already: name another folder with --output, or replace it with --force")
+    in_place = next((folder / name for name in texts if (folder / name).is_dir()), None)
+    if in_place is not None:
+        raise ArgosyError(ErrorCode.CONFLICT, f"{in_place} is a folder, where a file shall be: remove it, or name another folder with --output")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".argosy-", dir=folder) as scratch:

@@ -169,6 +169,7 @@ def test_bill(folder: Path) -> None:
     assert "pkg:pypi/click" in {component["purl"].partition("@")[0] for component in bill["components"]}
     written = CliRunner(env={"SOURCE_DATE_EPOCH": "86400"}).invoke(main, ["docker", "sbom", "--output", "bill.json"])
     assert (written.exit_code, (folder / "bill.json").read_text()) == (0, printed.output)
-    refused = CliRunner(env={"SOURCE_DATE_EPOCH": "today"}).invoke(main, ["docker", "sbom"])
-    assert (refused.exit_code, refused.output) == (1, "argosy: SOURCE_DATE_EPOCH=today is not a number of seconds since 1970\n")
+    for wrong in ("today", "9" * 30, "\u00b2", "-1"):
+        refused = CliRunner(env={"SOURCE_DATE_EPOCH": wrong}).invoke(main, ["docker", "sbom"])
+        assert (refused.exit_code, refused.output) == (1, f"argosy: SOURCE_DATE_EPOCH={wrong} is not a number of seconds since 1970\n")
     assert "cannot write none/bill.json: No such file" in CliRunner().invoke(main, ["docker", "sbom", "--output", "none/bill.json"]).output

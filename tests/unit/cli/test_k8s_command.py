@@ -72,6 +72,7 @@ def server(*argv: str) -> Any:
     (["--tokens", "none"], "--tokens none cannot be read: No such file"),
     (["--tokens", "empty"], "it has no token"),
     (["--tokens", "binary"], "it is no text in UTF-8"),
+    (["--tokens", "/dev/zero"], "--tokens /dev/zero: it is larger than a megabyte"),
     (["--tokens", "tokens"], "name the Secret with Prometheus' token"),
     (["--kserve", "--ingress", "a.b"], "--ingress is not for --kserve"),
     (["--force"], "--force is for --output"),

@@ -62,6 +62,16 @@ def test_nothing_is_replaced(tmp_path: Path) -> None:
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a.yaml": "1", "b.yaml": "2"}
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path, force: bool) -> None:
+    """It is named, and nothing is written."""
+    (tmp_path / "b.yaml").mkdir()
+    with pytest.raises(ArgosyError, match=r"b\.yaml (is a folder, where a file shall be: remove it|exists already)") as caught:
+        bundle.write(tmp_path, {"a.yaml": "1", "b.yaml": "2"}, force=force)
+    assert caught.value.code is ErrorCode.CONFLICT
+    assert [path.name for path in tmp_path.iterdir()] == ["b.yaml"]
+
+
 def test_folders_that_cannot_be(tmp_path: Path) -> None:
     """A file in the way."""
     (tmp_path / "file").write_text("")
