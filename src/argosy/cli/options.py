@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,13 @@ def fail() -> Iterator[None]:
         for line in more:
             click.echo(line, err=True)
         raise SystemExit(1) from None
+
+
+def finite(context: click.Context, parameter: click.Parameter, number: float | None) -> float | None:
+    """Refuses, as callback of an option, what no range of numbers keeps out: NaN and infinity."""
+    if number is not None and not math.isfinite(number):
+        raise click.BadParameter(f"{number} is no amount.")
+    return number
 
 
 def log_habits(*, is_container: bool) -> dict[str, str]:

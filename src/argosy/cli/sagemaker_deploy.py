@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from argosy.cli.options import fail
+from argosy.cli.options import fail, finite
 from argosy.cli.sagemaker_wishes import wished, with_wishes
 from argosy.sagemaker.deploy import Deployed, Deployment, Display, Pending, Spec, Status
 
@@ -140,11 +140,12 @@ def _lines(status: Status) -> Iterator[str]:
 @click.command("logs")
 @_with_account
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on, until Ctrl-C.")
-@click.option("--since", "minutes", type=click.FloatRange(min=0), default=60, show_default=True, help="How many minutes back.")
+@click.option(
+    "--since", "minutes", type=click.FloatRange(min=0), callback=finite, default=60, show_default=True, help="How many minutes back.")
 def logs_command(name: str, region: str | None, profile: str | None, follow: bool, minutes: float) -> None:
     """Show what the containers of the endpoint NAME printed."""
     deployment = Deployment(name, region=region, profile=profile)
-    since_ms = int(time.time() * 1000 - minutes * _MINUTE_MS)
+    since_ms = max(0, int(time.time() * 1000 - minutes * _MINUTE_MS))
     with _going_on():
         for line in deployment.follow_logs(since_ms) if follow else deployment.logs(since_ms):
             moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(line.time_ms / 1000))

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from argosy.cli.options import finite
 from argosy.sagemaker.deploy import Asynchronous, Capture, Rollout, Scaling, Serverless, Spec, Variant
 from argosy.sagemaker.deploy.spec import refuse
 
@@ -31,7 +32,8 @@ _OPTIONS = (
     click.option("--capture", type=click.IntRange(0, 100), metavar="PERCENT", help="Keep so many per cent of requests and answers in S3."),
     click.option("--capture-to", metavar="S3-URL", help="Where they are kept. Default: the bucket."),
     click.option("--scale", metavar="MIN:MAX", help="Scale between so many instances; off for not at all."),
-    click.option("--scale-target", type=click.FloatRange(min=0, min_open=True), help="Requests a minute for an instance. Default: 100."),
+    click.option(
+        "--scale-target", type=click.FloatRange(min=0, min_open=True), callback=finite, help="Requests a minute for an instance. Default: 100."),
     click.option("--env", "environment", multiple=True, metavar="NAME=VALUE", help="Environment variable of the container; may be repeated."),
     click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Tag of everything that is made; may be repeated."),
     click.option("--startup-timeout", "startup_timeout_s", type=click.IntRange(60, 3600), help="Seconds until /ping must answer."),

@@ -8,7 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from argosy.cli.options import fail, with_settings
+from argosy.cli.options import fail, finite, with_settings
 from argosy.errors import ArgosyError, ErrorCode
 
 
@@ -40,3 +40,19 @@ def test_settings_of_the_command_line() -> None:
     assert result.output == "f {'a': '2', 'b': 'x=y'}\n"
     refused = CliRunner().invoke(show, ["--set", "a"])
     assert (refused.exit_code, "a is not NAME=VALUE" in refused.output) == (2, True)
+
+
+@click.command
+@click.option("--amount", type=click.FloatRange(min=0), callback=finite)
+def weigh(amount: float | None) -> None:
+    """Prints what it was given."""
+    click.echo(repr(amount))
+
+
+def test_amounts() -> None:
+    """A number or nothing; what is no number and what has no end are refused, though no range keeps them out."""
+    told = [CliRunner().invoke(weigh, words).output for words in ([], ["--amount", "1.5"])]
+    assert told == ["None\n", "1.5\n"]
+    for word in ("nan", "NaN", "inf", "1e309"):
+        refused = CliRunner().invoke(weigh, ["--amount", word])
+        assert (refused.exit_code, "is no amount" in refused.output) == (2, True)
