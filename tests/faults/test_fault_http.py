@@ -205,7 +205,7 @@ def _has_room(server: RunningServer) -> bool:
 
 def test_the_wrong_protocol(tmp_path: Path, figure: Report) -> None:
     """TLS to a plain port is refused, plain text to a TLS port is cut off, old TLS too; both ports go on."""
-    files = identity(tmp_path)
+    files = identity(tmp_path, is_rsa=True)  # the original takes no other key
     settings = {"management_address": "https://127.0.0.1:0", "private_key_file": files.key, "certificate_file": files.certificate}
     (tmp_path / "server").mkdir()
     rounds, right = 20, 0

@@ -27,6 +27,8 @@ from faults.system import IS_ORIGINAL, listed, seconds_until, system
 
 pytestmark = pytest.mark.timeout(300 if IS_ORIGINAL else 120)
 
+PATIENCE_S = 5.0 if IS_ORIGINAL else 60.0
+"""The original tries for ever to load what it cannot load: nobody waits for that."""
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{3} |    |$")
 
 
@@ -45,12 +47,12 @@ class Target:
     def around(self) -> dict[str, str]:
         """Everything below the server's folder that an attack must not change."""
         paths = [path for path in self.server.folder.rglob("*") if not path.is_relative_to(self.server.store.folder) and "logs" not in path.parts]
-        return {str(path): "" if path.is_dir() else hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.exists()}
+        return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "" for path in paths if path.exists()}
 
     def register(self, **values: object) -> Reply:
         """A registration whose values are encoded as they must be."""
         query = "&".join(f"{name}={quote(str(value), safe='')}" for name, value in values.items())
-        return self.server.manage("POST", f"/models?{query}&initial_workers=1&synchronous=true")
+        return self.server.manage("POST", f"/models?{query}&initial_workers=1&synchronous=true", PATIENCE_S)
 
     def archive(self, data: bytes) -> Reply:
         """Put an archive into the store and register it."""
@@ -69,7 +71,7 @@ class Target:
             if not is_refusal(reply) and reply.status:
                 passed.append(f"{what}: {reply.status}")
             if not is_refusal(reply):
-                self.server.manage("DELETE", "/models/attack")
+                self.server.manage("DELETE", "/models/attack", PATIENCE_S)
             self.reasons.append(f"{what}: {reply.status} {reply.text[:300]}")
         after = self.around()
         changed = sorted({path for path in before.keys() | after.keys() if before.get(path) != after.get(path)})
@@ -337,7 +339,7 @@ def test_forged_log_lines(tmp_path: Path, figure: Report) -> None:
     texts = {path.name: path.read_bytes().decode("utf-8", "surrogateescape") for path in logs.iterdir() if path.is_file()}
     wrong = [f"{name}: {line[:80]!r}" for name, text in (*texts.items(), ("terminal", printed)) for line in text.split("\n") if is_forged(name, line)]
     sent, looked = 5 * len(payloads), f"{len(texts)} files looked through"
-    figure(Figure("attack: forged log lines", sent=sent, refused=sent - len(wrong), wrong=len(wrong), figures=looked))
+    figure(Figure("attack: forged log lines", sent=sent, refused=max(0, sent - len(wrong)), wrong=len(wrong), figures=looked))
     assert (status, wrong) == (0, [])
     assert any(forged in text for text in texts.values()), "what was sent was logged, in a harmless form"
 

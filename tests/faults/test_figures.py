@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -40,7 +41,8 @@ def test_figures_are_printed(tmp_path: Path, processes: int) -> None:
     (tmp_path / "test_it.py").write_text(REPORTING)
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     command = [sys.executable, "-m", "pytest", "-n", str(processes), "-p", "no:cacheprovider", "-o", f"pythonpath={TESTS}", "--rootdir", "."]
-    found = subprocess.run([*command, "."], cwd=tmp_path, capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "ARGOSY_FIGURES"}
+    found = subprocess.run([*command, "."], cwd=tmp_path, capture_output=True, text=True, env=environment, check=False)
     rows = [line for line in found.stdout.splitlines() if line.startswith("| fault")]
     assert [row.split("|")[1:4] for row in rows][1:] == [[" fault 1 ", "    7 ", "     1 "], [" fault 2 ", "    7 ", "     2 "]]
     assert found.returncode == 1
