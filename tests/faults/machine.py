@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from argosy.testing.server import wait_for
 
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -16,7 +19,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 @contextlib.contextmanager
 def memory_group(megabytes: int) -> Iterator[list[str]]:
     """A command prefix that runs a program with so much memory. Skips where control groups cannot be made."""
-    name = f"argosy-test-{os.getpid()}"
+    name = f"argosy-test-{secrets.token_hex(4)}"
     folder, limit = (_GROUPS / "memory" / name, "memory.limit_in_bytes") if (_GROUPS / "memory").is_dir() else (_GROUPS / name, "memory.max")
     try:
         folder.mkdir()
@@ -28,7 +31,13 @@ def memory_group(megabytes: int) -> Iterator[list[str]]:
     try:
         yield ["sh", "-c", f'echo $$ > {folder}/cgroup.procs && exec "$@"', "sh"]
     finally:
+        wait_for(lambda: _is_removed(folder), "the last process of the group is gone")
+
+
+def _is_removed(folder: Path) -> bool:
+    with contextlib.suppress(OSError):
         folder.rmdir()
+    return not folder.exists()
 
 
 @contextlib.contextmanager

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from argosy.testing.server import Reply, RunningServer, is_alive, wait_for
+from argosy.testing.server import Reply, RunningServer, is_alive, is_free, wait_for
 
 WICKED = Path(__file__).with_name("wicked.py").read_text()
 IS_ORIGINAL = os.environ.get("ARGOSY_FAULT_SYSTEM") == "original"
@@ -63,7 +63,8 @@ class OriginalServer(RunningServer):
         """Wait until all workers of the start are there."""
         wait_for(self._is_up, "the original server answers", 40)
         assert is_alive(self.pid)  # it is looked for now, since its launcher may end first
-        if "management_address" in self.settings:
+        if "management_address" in self.settings:  # it may speak TLS
+            wait_for(lambda: not is_free(self.management), "it listens for management too", 20)
             return
         for model in self.models:
             wait_for(lambda: self._is_ready(model), "its workers are ready", 40)  # noqa: B023
