@@ -67,7 +67,7 @@ class Config:
         "Memory for answers that clients have not read yet. Beyond it, the clients that have most left to read are cut off.",
         name="unread_memory_bytes", unit="bytes", low=1)
     arena_threshold_bytes: int = ours(
-        65536, "integer", "Bodies from this size on reach workers through shared memory.", name="arena_threshold_bytes", unit="bytes", low=0)
+        16384, "integer", "Bodies from this size on reach workers through shared memory.", name="arena_threshold_bytes", unit="bytes", low=0)
 
     # TLS
     keystore: Path | None = setting(None, "path", "Key store with the server's key and certificates (PKCS12).")
