@@ -69,13 +69,9 @@ class Cache:
         with _locked(root, group):
             _remove_leftovers(root)
             self._home = root / f"server-{os.getpid()}-{secrets.token_hex(4)}"
-            self._home.mkdir(mode=0o700)
-            if group is not None:
-                _let_in(self._home, group)
-            self._lock_file = _try_lock(self._home / _LOCK)
-        self.scratch = self._home / "scratch"
-        """A folder for downloads in progress."""
-        self.scratch.mkdir(mode=0o700)
+            self.scratch = self._home / "scratch"
+            """A folder for downloads in progress."""
+            self._lock_file = self._made_home()
         self._entries: dict[str, _Entry] = {}  # written under _lock only
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -83,6 +79,28 @@ class Cache:
     def __repr__(self) -> str:
         users = sum(entry.users for entry in self._entries.values())
         return f"<Cache {self._home}: {len(self._entries)} archives, {users} users>"
+
+    def _made_home(self) -> int | None:
+        """Make what is missing of the folder of this server; the descriptor that locks it, None if it is locked. The root must be locked."""
+        self._home.mkdir(mode=0o700, exist_ok=True)
+        if self._group is not None:
+            _let_in(self._home, self._group)
+        self.scratch.mkdir(mode=0o700, exist_ok=True)
+        return _try_lock(self._home / _LOCK)
+
+    def restore(self) -> None:
+        """Make the folder of this server again if somebody has deleted it, as cleaners of temporary folders do: without what was unpacked there.
+
+        Raises `ArgosyError` INVALID_CONFIG or OSError when that cannot be.
+        """
+        with self._lock:
+            if self._closed.is_set() or self._lock_file is None or self.scratch.is_dir():
+                return
+            with _locked(self._root, self._group):
+                taken = self._made_home()
+                if taken is not None:
+                    os.close(self._lock_file)
+                    self._lock_file = taken
 
     def close(self) -> None:
         """Delete everything, the root too unless another server uses it.
@@ -118,6 +136,7 @@ class Cache:
             with entry.unpacking:
                 if self._closed.is_set():
                     raise ArgosyError(ErrorCode.DRAINING, f"{label} is not unpacked: the server is stopping.")
+                self.restore()
                 if not directory.exists():
                     unpack(archive, directory, label, self._limits, self._closed.is_set)
                     if self._group is not None:

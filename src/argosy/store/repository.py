@@ -68,6 +68,7 @@ class Repository:
             return self._unpack(archive, url)
 
     def _download(self, url: str, trusted: bool) -> Location:
+        self._cache.restore()
         with tempfile.TemporaryFile(dir=self._cache.scratch) as archive:
             self._downloader.fetch(url, archive, trusted=trusted)
             return self._unpack(archive, url)

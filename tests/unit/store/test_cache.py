@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -118,6 +119,28 @@ def test_many_threads_share_one_unpacking(cache: Cache, tmp_path: Path, opened: 
         file.close()
     assert wrong == []
     assert unpacked_folders(tmp_path / "root") == []
+
+
+@pytest.mark.parametrize("gone", ["", "server-*", "server-*/scratch"])
+def test_a_folder_that_somebody_has_deleted_is_made_again(
+    tmp_path: Path, gone: str, opened: Callable[[bytes], BinaryIO], zipped: Maker
+) -> None:
+    """What was unpacked there can be unpacked again, in the same place; another server leaves it alone, and closing leaves nothing."""
+    root, data = tmp_path / "root", zipped({"a": b"x"})
+    cache = Cache(root)
+    with opened(data) as archive:
+        before = cache.unpacked(archive, "m")
+        for path in list(root.glob(gone)) if gone else [root]:
+            shutil.rmtree(path)
+        after = cache.unpacked(archive, "m")
+    assert (after.directory, (after.directory / "a").read_bytes(), cache.scratch.is_dir()) == (before.directory, b"x", True)
+    Cache(root).close()
+    assert (after.directory / "a").exists()
+    for location in (before, after):
+        location.release()
+    cache.close()
+    cache.restore()
+    assert not root.exists()
 
 
 def test_leftovers_of_a_dead_server_are_removed_and_those_of_a_living_one_are_not(tmp_path: Path) -> None:

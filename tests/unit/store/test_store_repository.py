@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,10 +80,19 @@ def test_trouble_with_the_disk_is_told_as_such(repository: Repository, store: Pa
     """In the known words, with the reason for the operator."""
     scratch = next((tmp_path / "cache").glob("server-*/scratch"))
     scratch.rmdir()
+    scratch.touch()
     with pytest.raises(ArgosyError, match=r"Failed to save model: http://127\.0\.0\.1:9/m\.mar") as caught:
         repository.locate("http://127.0.0.1:9/m.mar")
-    assert "No such file" in caught.value.detail
+    assert "File exists" in caught.value.detail
     assert repr(repository).startswith(f"<Repository {store} <Cache ")
+
+
+def test_a_deleted_temporary_folder_is_made_for_a_download(repository: Repository, tmp_path: Path) -> None:
+    """It fails for a reason of its own, not for want of the folder."""
+    shutil.rmtree(tmp_path / "cache")
+    with pytest.raises(ArgosyError, match=r"Failed to download model from: http://127\.0\.0\.1:9/m\.mar"):
+        repository.locate("http://127.0.0.1:9/m.mar")
+    assert [path.name for path in (tmp_path / "cache").glob("server-*/*") if path.is_dir()] == ["scratch"]
 
 
 def test_without_a_store_only_downloads_are_possible(tmp_path: Path) -> None:
