@@ -25,7 +25,7 @@ OURS = {"com.amazonaws.ml.mms": "argosy"}
 def read_log_config(path: Path) -> LogConfig:
     """Read a logging configuration; its suffix and its first character say which. Raises `ArgosyError` INVALID_CONFIG."""
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
         return _read(path, text)
     except OSError as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot read {path}: {error.strerror}") from None
@@ -99,5 +99,5 @@ def apply_python(config: LogConfig, path: Path) -> None:
             logging.config.dictConfig(dict(config.python))
         if config.ini is not None:
             logging.config.fileConfig(config.ini, disable_existing_loggers=False)
-    except (ValueError, TypeError, AttributeError, ImportError, KeyError, OSError) as error:
-        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Logging configuration {path} does not work: {error}") from None
+    except Exception as error:  # the boundary to the operator's own code: what the file names is imported, and its expressions are evaluated
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Logging configuration {path} does not work: {error}") from error
