@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.logs.foreign import LogConfig, apply_python, read_log_config
+from argosy.logs.asked import LogConfig
+from argosy.logs.foreign import apply_python, read_log_config
 
 LOG4J2 = """<?xml version="1.0"?>
 <Configuration><!-- old --><Appenders><Console name="out"/><RollingFile name="access"/></Appenders><Loggers>
