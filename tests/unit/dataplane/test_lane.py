@@ -52,6 +52,22 @@ def test_one_timer_looks_after_a_worker() -> None:
     assert world.timers == 0
 
 
+def test_what_a_dead_worker_had_not_begun_goes_at_once_to_one_that_is_free() -> None:
+    """Nobody waits for the next request, nor for the dead one's successor."""
+    world = World()
+    first = world.member("w1")
+    world.hurry(first)
+    ran, *others = world.submit(3)
+    second = world.member("w2")
+    world.run()
+    assert (first.has, second.has) == ([2, 3, 4], [])
+    first.begin(2)
+    first.die()
+    world.run()
+    assert client_of(ran).error.message == "Worker died."
+    assert len(second.has) == len(others) == 2
+
+
 def test_an_early_answer_is_not_delivered_again_when_the_worker_dies() -> None:
     """What was fetched from the outbox is settled; the rest fails with the worker."""
     world = World()

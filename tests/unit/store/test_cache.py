@@ -73,6 +73,12 @@ def test_a_file_that_is_being_written_is_refused(cache: Cache, tmp_path: Path, z
     assert caught.value.code is ErrorCode.INVALID_MODEL
 
 
+def test_nobody_else_can_hold_the_lock(cache: Cache, tmp_path: Path) -> None:
+    """Whoever could open it could keep servers from starting."""
+    found = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "root").iterdir() if path.is_file()}
+    assert found == {"lock": 0o600}
+
+
 def test_one_content_is_unpacked_once_and_lives_as_long_as_its_last_user(
     cache: Cache, tmp_path: Path, opened: Callable[[bytes], BinaryIO], zipped: Maker
 ) -> None:

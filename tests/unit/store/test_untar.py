@@ -144,3 +144,11 @@ def test_the_first_name_is_told_without_reading_on() -> None:
     assert first_name(io.BytesIO(END)) == ""
     with pytest.raises(ValueError, match="number in an entry's header"):
         first_name(io.BytesIO(b"x" * 512))
+
+
+@pytest.mark.parametrize("kind", [b"0", b"\0", b"7"])
+def test_all_kinds_of_files(tmp_path: Path, kind: bytes) -> None:
+    """Ordinary ones, those of very old archives, and those that once lay in one piece on a disk."""
+    data = header(b"a", 3, kind) + padded(b"abc") + END
+    unpack_tar(io.BytesIO(data), Tree(tmp_path, "m", Limits(), len(data), bool))
+    assert (tmp_path / "a").read_bytes() == b"abc"
