@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+import zipfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ WARM_UP = 0.3
 EVERY_S = 0.5
 MOST_MB, MOST_FILES = 12.0, 4.0
 """Growth that is always allowed, over the whole time."""
+PACKED = "packed.mar"
+"""What comes and goes is an archive, which has to be unpacked."""
 MOST_ARENA_MB = 3.0
 """Two clients send large bodies, one after the other; each takes a slot of 256 KiB until it is answered or its client is gone."""
 
@@ -57,7 +60,7 @@ def disturb(server: RunningServer, chance: random.Random, turn: int) -> str:
             os.kill(pid, signal.SIGKILL)
     elif kind == "register":
         name = f"n{turn}"
-        statuses = [server.register("m", model_name=name).status, server.predict(name, "echo:x").status]
+        statuses = [server.register(PACKED, model_name=name).status, server.predict(name, "echo:x").status]
         statuses.append(server.manage("DELETE", f"/models/{name}").status)
         return kind if statuses == [200, 200, 200] else f"register: {statuses}"
     elif kind == "fail":
@@ -79,6 +82,7 @@ def test_soak(tmp_path: Path, figure: Report) -> None:
     chance, done, readings = random.Random(5), Counter[str](), Readings()
     settings = {"access_log": "false", "log_console": "events"}
     with system(tmp_path, "m", settings=settings, env={"BEGUN_FILE": ""}) as server:
+        pack(server.store.folder / "m", server.store.folder / PACKED)
         with Load(server.inference, clients=4, timed=False) as load, Load(server.inference, clients=2, padding=150_000, timed=False) as large:
             begin = time.monotonic()
             while time.monotonic() < begin + SECONDS:
@@ -88,7 +92,7 @@ def test_soak(tmp_path: Path, figure: Report) -> None:
                 if time.monotonic() > begin + WARM_UP * SECONDS:
                     until_whole(server)
                     readings.take(server)
-        arena = arena_mb(server.pid, "m")
+        arena, unpacked = arena_mb(server.pid, "m"), list(server.temp.rglob("service.py"))
         load.tally.add(large.tally)
     memory, files = fit(readings.times, readings.memory_mb), fit(readings.times, readings.files)
     told = f"{SECONDS:.0f} s, {sum(done.values())} disturbances; {said('memory', 'MB', memory, readings.span_s, readings.memory_mb)}; " + said(
@@ -101,7 +105,16 @@ def test_soak(tmp_path: Path, figure: Report) -> None:
     assert not memory.grows(readings.span_s, MOST_MB), told
     assert not files.grows(readings.span_s, MOST_FILES), told
     if not IS_ORIGINAL:
+        assert unpacked == [], "models that were unregistered leave no files"
         assert 0 < arena < MOST_ARENA_MB, told
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Make an archive of a model's folder."""
+    with zipfile.ZipFile(archive, "w") as file:
+        for path in folder.rglob("*"):
+            if path.is_file():
+                file.write(path, path.relative_to(folder))
 
 
 def said(name: str, unit: str, slope: Slope, span_s: float, values: list[float]) -> str:
