@@ -42,6 +42,8 @@ def find(target: Target, cwd: Path, store: Path | None) -> Found:
     """
     named = _WITH_FUNCTION.fullmatch(target.url_or_path)
     asked, function = named.groups() if named else (target.url_or_path, None)
+    if not asked:
+        raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, "a TARGET is empty: give a handler file, a model folder or an archive; the current folder is .")
     candidates = [cwd / asked, *([store / asked] if store else [])]
     path = next((path.resolve() for path in candidates if path.exists()), None)
     if path is None:

@@ -18,6 +18,7 @@ _LEVELS = {
     "all": 1, "trace": 1, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "warning": logging.WARNING,
     "error": logging.ERROR, "fatal": logging.CRITICAL, "off": logging.CRITICAL + 10,
 }
+_LARGEST = 1 << 20
 OURS = {"com.amazonaws.ml.mms": "argosy"}
 """Loggers of Multi Model Server that have another name here."""
 
@@ -25,10 +26,15 @@ OURS = {"com.amazonaws.ml.mms": "argosy"}
 def read_log_config(path: Path) -> LogConfig:
     """Read a logging configuration; its suffix and its first character say which. Raises `ArgosyError` INVALID_CONFIG."""
     try:
-        text = path.read_text("utf-8-sig")
-        return _read(path, text)
+        with path.open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise ValueError("it is larger than a megabyte")
+        return _read(path, data.decode("utf-8-sig"))
     except OSError as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot read {path}: {error.strerror}") from None
+    except RecursionError:
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Not a logging configuration: {path}: it is nested too deep") from None
     except (ValueError, ElementTree.ParseError, configparser.Error) as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Not a logging configuration: {path}: {error}") from None
 

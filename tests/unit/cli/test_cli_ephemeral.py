@@ -28,6 +28,15 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
     assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
 
 
+@pytest.mark.parametrize("asked", ["", ":predict"])
+def test_an_empty_target(tmp_path: Path, asked: str) -> None:
+    """An empty variable of a shell does not stand for the current folder."""
+    (tmp_path / "handler.py").write_text("def predict(text): return text")
+    with pytest.raises(ArgosyError) as caught:
+        find(Target("m", asked), tmp_path, None)
+    assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
+
+
 def test_two_models_of_one_name(tmp_path: Path) -> None:
     """They are refused before anything starts; one archive twice as well. Archives from two folders bring names of their own."""
     folder_with(tmp_path, hello_py="", b_py="", x__a_mar="", y__a_mar="")

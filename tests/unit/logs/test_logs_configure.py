@@ -217,3 +217,12 @@ def test_entries_under_a_former_logger_follow_the_level_of_the_server(tmp_path: 
         former.debug("W-9000-okay State change WORKER_STARTED -> WORKER_MODEL_LOADED")
         former.info("Retry worker: 9000-ab03d264 in 1 seconds.")
     assert re.findall(r"\[(\w+) *\] \S+ com\.amazonaws\.ml\.mms\.wlm\.WorkerThread - ", read(tmp_path, "mms_log.log")) == written
+
+
+@pytest.mark.parametrize(("text", "reason"), [("[" * 100_000, "it is nested too deep"), ("#" * ((1 << 20) + 1), "it is larger than a megabyte")])
+def test_a_log_config_without_end_is_refused(tmp_path: Path, text: str, reason: str) -> None:
+    """Neither its depth nor its length stops the server in another way than with the reason."""
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(ArgosyError, match=rf"Not a logging configuration: .*x\.json: {reason}") as caught:
+        read_log_config(tmp_path / "x.json")
+    assert caught.value.code is ErrorCode.INVALID_CONFIG

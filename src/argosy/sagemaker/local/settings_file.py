@@ -33,6 +33,8 @@ def read_file(path: Path) -> RuntimeSettings:
         found = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise invalid(f"cannot read {path}: {error.strerror}") from None
+    except RecursionError:
+        raise invalid(f"{path} is nested too deep") from None
     except ValueError as error:
         raise invalid(f"{path} is no {'JSON' if path.suffix == '.json' else 'TOML'}: {error}") from None
     return read_settings(found, path.parent, str(path))

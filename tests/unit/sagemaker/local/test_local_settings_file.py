@@ -72,6 +72,7 @@ def test_json_says_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "words"), [
     ("{", "is no JSON"),
+    ("[" * 100_000, "is nested too deep"),
     ("[]", "a table is needed"),
     ("{}", "no endpoint"),
     ('{"endpoints": {}}', "endpoints must be a list"),
