@@ -26,7 +26,7 @@ from fakes.certificates import identity
 from faults.figures import Figure
 from faults.system import IS_ORIGINAL, system
 
-pytestmark = pytest.mark.timeout(300 if IS_ORIGINAL else 120)
+pytestmark = pytest.mark.timeout(300 if IS_ORIGINAL else 180)
 
 ATTACKS = {**MALFORMED, **SMUGGLING, **MORE_SMUGGLING, **REFUSED}
 HEAD = b"POST /predictions/echo HTTP/1.1\r\nHost: a\r\n"

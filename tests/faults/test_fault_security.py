@@ -25,7 +25,7 @@ from faults import attacks
 from faults.figures import Figure
 from faults.system import IS_ORIGINAL, listed, seconds_until, system
 
-pytestmark = pytest.mark.timeout(300 if IS_ORIGINAL else 120)
+pytestmark = pytest.mark.timeout(300 if IS_ORIGINAL else 180)
 
 PATIENCE_S = 5.0 if IS_ORIGINAL else 60.0
 """The original tries for ever to load what it cannot load: nobody waits for that."""
