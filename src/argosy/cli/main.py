@@ -15,7 +15,7 @@ _COMMANDS = {
     "docker": ("argosy.cli.docker_command", "docker_group", "Build container images."),
     "k8s": ("argosy.cli.k8s_command", "k8s_command", "Write manifests for Kubernetes and KServe."),
     "config": ("argosy.cli.config_command", "config_command", "Show and check settings."),
-    "sagemaker": ("argosy.cli.sagemaker", "sagemaker_group", "Amazon SageMaker: deploy, invoke, watch, delete."),
+    "sagemaker": ("argosy.cli.sagemaker", "sagemaker_group", "Amazon SageMaker: endpoints on this machine and at AWS."),
     "token": ("argosy.cli.token_command", "token_command", "Make a bearer token."),
     "version": ("argosy.cli.main", "version_command", "Print the version."),
 }
