@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,6 +64,49 @@ def test_whatever_comes_on_one_connection(traffic: list[tuple[list[tuple[bytes, 
     client.leave()
     assert site.is_clean()
     site.close()
+
+
+KINDS = {
+    "plain": lambda body: request(body),
+    "with an id": lambda body: request(body, b"x-request-id: mine"),
+    "with a query": lambda body: request(body).replace(b"/predictions/echo", b"/invoke/echo?a=1"),
+    "of the server": lambda body: request(body).replace(b"/predictions/echo", b"/show"),
+}
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_whatever_comes_before_the_answers(block: int) -> None:
+    """Of requests that do not wait for the answers to earlier ones, each is what it says: it goes where it belongs, and in its turn."""
+    for seed in range(50 * block, 50 * block + 50):
+        site = FakeSite(limits=LIMITS, model=FakeModel())
+        client, chance = site.client(), random.Random(seed)
+        sent: list[tuple[str, bytes]] = []
+        got: list[tuple[bytes, bytes]] = []
+        for _ in range(20):
+            sent.append((chance.choice(sorted(KINDS)), b"%05d" % chance.randrange(9) * chance.choice([1, 1, 1, LARGE // 5])))
+            data = KINDS[sent[-1][0]](sent[-1][1])
+            client.send_split(data, chance.choice([[], [20]]))
+            got += settled(site, client, chance.choice([0, 1, 20]))
+            if chance.random() < 0.2:  # nothing is known of what comes next
+                site.registry.remove("echo")
+                site.registry.add(site.model)
+        got += settled(site, client, 20)
+        assert got == [(b"x-request-id" if kind == "with an id" else b"X", body) for kind, body in sent if kind != "of the server"]
+        assert [reply.body for reply in client.replies()] == [body for _, body in sent]
+        client.leave()
+        assert site.is_clean()
+        site.close()
+
+
+def settled(site: FakeSite, client: FakeClient, count: int) -> list[tuple[bytes, bytes]]:
+    """Answer so many jobs with their bodies, as long as there are any: the name of their first field behind Host, and the body."""
+    found: list[tuple[bytes, bytes]] = []
+    while site.model.jobs and len(found) < count:
+        job = site.model.jobs[0]
+        found.append((job.headers.split(b"\0")[2], bytes(job.body or b"")))
+        site.model.answer(Response(200, found[-1][1]))
+        client.pump()
+    return found
 
 
 @pytest.mark.parametrize("size", [10, LARGE])
