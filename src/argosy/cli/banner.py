@@ -144,5 +144,5 @@ def hint(error: str) -> str:
     if "Model name is not defined" in error:
         return "this is no archive: give a handler file that ends in .py, a model folder, or what model-archiver made"
     if "function entry point" in error:
-        return "call the function predict, or name yours as FILE.py:FUNCTION; then start again"
+        return "call the function predict, or name yours as FILE.py:FUNCTION (the log says which there are); then start again"
     return "correct the handler and start again"
