@@ -141,8 +141,7 @@ class ManagementDialect:
 
     def _list(self, request: HttpRequest) -> HttpReply:
         asked = Parameters(query_values(request.query), "list of models")
-        first = asked.integer("next_page_token", asked.integer("nextPageToken", 0))
-        page = self._manager.list(asked.integer("limit", 100), first)
+        page = self._manager.list(asked.integer("limit", 100), asked.integer("next_page_token", 0))
         token = {} if page.next_offset is None else {"nextPageToken": str(page.next_offset)}
         models = [{"modelName": model.spec.name, "modelUrl": model.spec.url} for model in page.models]
         return HttpReply(200, dumps({**token, "models": models}))
