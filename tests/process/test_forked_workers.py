@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from argosy.testing.server import RunningServer, is_alive, serving, wait_for
+from argosy.testing.server import RunningServer, is_alive, wait_for
+from fakes.loadable import serving_models
 
 MODEL = """
 import os, random
@@ -33,14 +34,7 @@ BROKEN = "raise RuntimeError('no weights')"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose store holds the models; none is loaded at the start."""
-    folder = tmp_path_factory.mktemp("forked")
-    with serving(folder, "m", settings={"default_response_timeout_seconds": 20}) as running:
-        for name, source in (("big", MODEL), ("broken", BROKEN)):
-            model = running.store.folder / name
-            model.mkdir()
-            (model / "svc.py").write_text(source)
-        yield running
-        assert running.stop() == 0
+    yield from serving_models(tmp_path_factory.mktemp("forked"), big=MODEL, broken=BROKEN)
 
 
 def register(server: RunningServer, name: str, workers: int, more: str = "") -> tuple[int, str]:

@@ -11,6 +11,8 @@ UNKNOWN_US = 1_000_000.0
 """The assumed time of a handler that has not answered yet: so slow that it gets one batch at a time."""
 
 _ONLY_WORKER = 10
+"""So many times longer a message may be that is sent early where there is one worker: a few milliseconds, should another one come meanwhile."""
+
 LONGEST_QUEUE_S = 3600
 """Nobody is told to come back later than that."""
 

@@ -105,6 +105,34 @@ def test_a_second_full_batch_waits_at_the_only_worker() -> None:
     assert len(world.queue) == 8
 
 
+def test_a_batch_that_was_sent_ahead_outlives_its_worker() -> None:
+    """The only worker dies in its first batch: that one fails, the one that was sent ahead waits for the next worker, before what came later."""
+    world = World(batch_size=4)
+    member = world.member("w1")
+    world.dispatcher.job_us = 1000.0
+    *begun, fifth, sixth, seventh, eighth, last = world.submit(9)
+    assert [len(message) for message in member.messages] == [4, 4]
+    for seq in range(1, 5):
+        member.begin(seq)
+    member.die()
+    assert {client_of(job).error.code for job in begun} == {ErrorCode.WORKER_DIED}
+    assert world.queue.waiting() == [fifth, sixth, seventh, eighth, last]
+    assert world.dispatcher.running == 0
+
+
+def test_a_client_of_a_batch_that_was_sent_ahead_leaves() -> None:
+    """Its worker is told, and the others of the batch are answered."""
+    world = World(batch_size=4)
+    member = world.member("w1")
+    world.dispatcher.job_us = 1000.0
+    jobs = world.submit(8)
+    world.dispatcher.cancel(jobs[5])
+    assert jobs[5].state is JobState.SETTLED
+    member.answer(*range(1, 9))
+    assert [len(client_of(job).outcomes) for job in jobs] == [1, 1, 1, 1, 1, 0, 1, 1]
+    assert world.dispatcher.running == 0
+
+
 def test_free_workers_share() -> None:
     """What waits is split between the workers that are free."""
     world = World()
