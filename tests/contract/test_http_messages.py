@@ -462,6 +462,8 @@ def test_bug_behind_a_path(make_site: MakeSite, caplog: pytest.LogCaptureFixture
     (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 501, "NotImplementedException"),
     (b"GET /ping HTTP/2.0\r\nHost: a\r\n\r\n", 505, "HttpVersionNotSupportedException"),
     (b"GET /ping\r\n\r\n", 505, "HttpVersionNotSupportedException"),
+    *((b"GET /ping HTTP/%s\r\nHost: a\r\n\r\n" % version, 505, "HttpVersionNotSupportedException") for version in (b"9.9", b"1.2", b"3.0", b"0.1")),
+    *((b"GET /ping HTTP/%s\r\nHost: a\r\n\r\n" % version, 400, "BadRequestException") for version in (b"1", b"1.10", b"11.1", b"1.x", b"v.1")),
     (b"GET /ping HTTP/1.1\r\nHost a\r\n\r\n", 400, "BadRequestException"),
 ])  # fmt: skip
 def test_refusals(site: FakeSite, data: bytes, status: int, type: str) -> None:
@@ -470,3 +472,12 @@ def test_refusals(site: FakeSite, data: bytes, status: int, type: str) -> None:
     reply = client.reply()
     assert (reply.status, json.loads(reply.body)["type"], reply.header("connection")) == (status, type, "close")
     assert not client.is_open
+
+
+@pytest.mark.parametrize("cut", range(1, 18))
+def test_an_unknown_version_behind_a_good_request(site: FakeSite, cut: int) -> None:
+    """The request before it is answered, it is refused by the same words as version 2, what follows it is not read, however its line was cut."""
+    told = json.loads(site.client().send(b"GET /ping HTTP/2.0\r\nHost: a\r\n\r\n").reply().body)
+    line = b"GET /ping HTTP/9.9"
+    good, refused = site.client().send(PING + line[:cut], line[cut:] + b"\r\nHost: a\r\n\r\n" + PING).replies()
+    assert (good.status, refused.status, json.loads(refused.body)) == (200, 505, told)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
-from argosy.frontend.limits import Limits, Problem, oversize, too_large
+from argosy.frontend.limits import WRONG_VERSION, Limits, Problem, oversize, too_large
 from argosy.frontend.pattern import Pattern, pattern_of
 from argosy.frontend.plan import Plan
 from argosy.logs.layout import escape
@@ -163,7 +163,7 @@ class Head:
         """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""
         self.version = version or b"1.1"
         if not version:
-            return 505, "HttpVersionNotSupportedException", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
+            return WRONG_VERSION
         if self.hosts != 1 and (self.hosts or version == b"1.1"):
             return 400, "BadRequestException", "An HTTP/1.1 request needs exactly one Host header."
         if self.is_chunked and version != b"1.1":

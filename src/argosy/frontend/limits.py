@@ -76,6 +76,7 @@ def over_budget(total: int) -> Problem:
     return 413, "RequestTooLargeException", f"The body is over {total} bytes (setting request_memory_bytes)."
 
 
+WRONG_VERSION: Problem = 505, "HttpVersionNotSupportedException", "Only HTTP/1.0 and HTTP/1.1 are spoken here."
 NO_MEMORY: Problem = 503, "ServiceUnavailableException", "The server holds too many request bodies (setting request_memory_bytes); try again."
 
 

@@ -10,13 +10,15 @@ import httptools
 from argosy.frontend import body
 from argosy.frontend.exchange import Exchange
 from argosy.frontend.head import NO_HEAD, read_head
-from argosy.frontend.limits import NO_MEMORY, endless, long_trailers, oversize, too_large
+from argosy.frontend.limits import NO_MEMORY, WRONG_VERSION, endless, long_trailers, oversize, too_large
 
 if TYPE_CHECKING:
     from argosy.frontend.http import Connection
 
 _log = logging.getLogger("argosy.frontend")
 _STOPS = (httptools.HttpParserError, httptools.HttpParserUpgrade)
+_UNKNOWN_VERSION = "Invalid HTTP version"
+"""How llhttp calls a well-formed version that it has never heard of; it has no kind of error for that."""
 
 
 class Reader:
@@ -100,7 +102,7 @@ class Reader:
             _log.error("A request could not be handled", exc_info=error)
             self._connection.refuse((500, "InternalServerException", "The server failed; its log says more."))
         else:
-            self._connection.refuse((400, "BadRequestException", "Invalid HTTP message."))
+            self._connection.refuse(WRONG_VERSION if str(error) == _UNKNOWN_VERSION else (400, "BadRequestException", "Invalid HTTP message."))
 
     def _without_upgrade(self, rest: memoryview) -> None:
         """The client offered another protocol, which is ignored; llhttp stops at such a head, so a fresh parser reads the body.
