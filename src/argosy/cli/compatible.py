@@ -144,7 +144,9 @@ def _warn_of_jvm_options(file: Path) -> None:
         return
     if b"vmargs" not in data:
         return
-    from argosy import properties  # only for those who have this line, since everybody else waits for the import
+    # only for those who have this line, since everybody else waits for the import
+    from argosy import properties
+    from argosy.printable import escape
 
     try:
         entries = properties.parse(properties.decode(data))
@@ -152,4 +154,4 @@ def _warn_of_jvm_options(file: Path) -> None:
         return
     options = next((entry.value for entry in reversed(entries) if entry.key == "vmargs"), "")
     if options:
-        say(f"Warning: MMS is using non-default JVM parameters: {options} (without effect: there is no Java)")
+        say(f"Warning: MMS is using non-default JVM parameters: {escape(options)} (without effect: there is no Java)")

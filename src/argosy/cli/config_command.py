@@ -13,6 +13,7 @@ from argosy.cli.options import fail, log_habits, with_settings
 from argosy.cli.place import current_folder
 from argosy.config import Loaded, container_defaults, declarations, load_config, read_host
 from argosy.config.reference import show
+from argosy.printable import escape
 
 
 @click.group("config", short_help="Show and check settings.")
@@ -34,7 +35,7 @@ def show_command(origin: bool, output: str, config_file: str | None, settings: M
         click.echo(json.dumps({name: _entry(value, where, origin) for name, value, where in rows(loaded)}, indent=2))
     else:
         for name, value, where in rows(loaded):
-            click.echo(f"{name}={value}" + (f"  # {where}" if origin else ""))
+            click.echo(escape(f"{name}={value}" + (f"  # {where}" if origin else "")))
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)
 
@@ -66,4 +67,4 @@ def check_command(file: str) -> None:
         click.echo(f"warning: {warning}")
     for note in loaded.notes:
         click.echo(f"note: {note}")
-    click.echo(f"{file}: {len(loaded.origins)} settings, no error")
+    click.echo(f"{escape(file)}: {len(loaded.origins)} settings, no error")

@@ -10,21 +10,21 @@ from typing import Any
 import click
 
 from argosy.errors import ArgosyError
+from argosy.printable import escape
 
 
 @contextmanager
 def fail() -> Iterator[None]:
-    """A domain error in the block is shown in one line, with its detail below, and ends the process with status 1."""
+    """A domain error in the block is shown without control characters, with its detail below, and ends the process with status 1."""
     try:
         yield
     except ArgosyError as error:
-        click.echo(f"argosy: {error.message}", err=True)
+        lines, more = error.message.splitlines(), error.detail.splitlines()
         # a detail that lists several problems begins with the first, which is the message
-        more = error.detail.splitlines()
         if more[:1] == [error.message]:
             del more[0]
-        for line in more:
-            click.echo(line, err=True)
+        for line in (f"argosy: {lines[0] if lines else ''}", *lines[1:], *more):
+            click.echo(escape(line), err=True)
         raise SystemExit(1) from None
 
 

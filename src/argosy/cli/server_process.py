@@ -17,6 +17,7 @@ from argosy.cli.place import current_folder
 from argosy.config import Host, Loaded, load_config, read_host
 from argosy.config.reference import show
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.printable import escape
 
 
 def main(argv: Sequence[str]) -> None:
@@ -45,7 +46,8 @@ def serve(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, server: Ca
 
 
 def _refuse(error: ArgosyError) -> int:
-    say(f"Invalid configuration: {error.message}" if error.code is ErrorCode.INVALID_CONFIG else f"Model server cannot start: {error.message}")
+    what = "Invalid configuration" if error.code is ErrorCode.INVALID_CONFIG else "Model server cannot start"
+    say(f"{what}: {escape(error.message)}")
     return 1
 
 

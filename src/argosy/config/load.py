@@ -17,6 +17,7 @@ from argosy.config.settings import Config, declarations
 from argosy.config.values import allowed, parse_value
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.folders import temporary_folder
+from argosy.printable import escape
 
 SAGEMAKER = "sagemaker"
 CONTAINER = "SageMaker container"
@@ -94,10 +95,12 @@ def load_config(
     values = _parse(reading)
     config = _place_management(Config(**_absolute(values, cwd)), reading, was_shared)  # type: ignore[arg-type]  # checked by the parsers
     config = _finish(config, environ, cwd, host, reading)
-    if reading.problems:
-        raise ArgosyError(ErrorCode.INVALID_CONFIG, reading.problems[0], detail="\n".join(reading.problems))
+    # they repeat what others have written
+    problems, warnings = tuple(map(escape, reading.problems)), tuple(map(escape, reading.warnings))
+    if problems:
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, problems[0], detail="\n".join(problems))
     origins = {name: given.origin for name, given in reading.given.items()}
-    return Loaded(config, origins, tuple(reading.warnings), tuple(_notes(config, origins)), file)
+    return Loaded(config, origins, warnings, tuple(_notes(config, origins)), file)
 
 
 def find_file(environ: Mapping[str, str], cwd: Path, config_file: str | None, warnings: list[str]) -> Path | None:

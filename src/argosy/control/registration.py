@@ -14,6 +14,9 @@ from argosy.store.manifest import RUNTIMES, Manifest, check_model_name
 from argosy.supervisor.launch import MAIN
 from argosy.supervisor.spec import ModelSpec
 
+MAX_URL = 8192
+"""Characters of the url of a model, a signed one included."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegisterRequest:
@@ -48,6 +51,9 @@ class Interpreters:
 def check_request(request: RegisterRequest) -> None:
     """Refuse what is wrong before any file is touched. Raises `ArgosyError` INVALID_REQUEST or INVALID_MODEL."""
     check_runtime(request.runtime)
+    if len(request.url) > MAX_URL:
+        message = f"Parameter url is {len(request.url)} characters long; at most {MAX_URL} are allowed: {request.url[:60]}…"
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, message)
     if request.name:
         check_model_name(request.name)
 

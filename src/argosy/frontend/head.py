@@ -10,7 +10,7 @@ import httptools
 from argosy.frontend.limits import WRONG_VERSION, Limits, Problem, oversize, too_large
 from argosy.frontend.pattern import Pattern, pattern_of
 from argosy.frontend.plan import Plan
-from argosy.logs.layout import escape
+from argosy.printable import escape
 from argosy.protocols.endpoint import HttpReply
 
 if TYPE_CHECKING:

@@ -1,33 +1,16 @@
-"""How a line looks: time stamps, escaped control characters, text or JSON."""
+"""How a line looks: time stamps, text or JSON."""
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import time
 from collections.abc import Sequence
 from typing import Protocol
 
+from argosy.printable import escape, escape_block
+
 _LEVELS = {logging.DEBUG: "DEBUG", logging.INFO: "INFO ", logging.WARNING: "WARN ", logging.ERROR: "ERROR", logging.CRITICAL: "FATAL"}
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_NAMED = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def escape(text: str) -> str:
-    """The text without control characters, so that nobody forges a line or commands a terminal. The only place where that is done."""
-    # str.isprintable is one pass in C and true for nearly every line; it is also false for harmless blanks, hence the second look
-    return text if text.isprintable() else _UNSAFE.sub(_escaped, text)
-
-
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
-    return _NAMED.get(character) or (f"\\x{ord(character):02x}" if ord(character) < 256 else f"\\u{ord(character):04x}")
-
-
-def escape_block(text: str) -> str:
-    """The same for a message of several lines, such as a traceback: its later lines are indented, which no first line of an entry is."""
-    return "\n    ".join(escape(line) for line in text.split("\n"))
 
 
 class Stamps:

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-from argosy.logs.layout import Layout, Stamps, escape
+from argosy.logs.layout import Layout, Stamps
+from argosy.printable import escape
 from argosy.logs.sinks import Sink
 
 MOST_WAITING = 200_000

@@ -68,6 +68,13 @@ class Parameters:
             self._warn(f"{self._shown('batch_size')} is less than 1; 1 is used")
         return size
 
+    def max_batch_delay(self) -> int:
+        """Milliseconds; less than 0 acts as 0."""
+        delay = self.integer("max_batch_delay", 100)
+        if delay < 0:
+            self._warn(f"{self._shown('max_batch_delay')} is less than 0; 0 is used")
+        return delay
+
     def warn_of_unknown(self) -> None:
         """Say which parameters of a registration there are none of."""
         for name in [name for name in self.values if name not in _REGISTRATION][:_MOST_UNKNOWN]:
@@ -99,7 +106,7 @@ def read_registration(request: HttpRequest) -> RegisterRequest:
         handler=values.get("handler"),
         runtime=values.get("runtime"),
         batch_size=asked.batch_size(),
-        max_batch_delay_ms=asked.integer("max_batch_delay", 100),
+        max_batch_delay_ms=asked.max_batch_delay(),
         initial_workers=_workers(asked),
         synchronous=asked.is_true("synchronous", default=True),
         response_timeout_s=None if timeout < 0 else timeout * (1.0 if is_json else 60.0),

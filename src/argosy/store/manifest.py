@@ -17,6 +17,8 @@ FOLDER = "MAR-INF"
 FILE = "MANIFEST.json"
 RUNTIMES = ("python", "python2", "python3")
 MAX_BYTES = 1 << 20
+MAX_HANDLER = 1024
+"""Characters of a handler's name; the system takes no path of more than 4096 bytes."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,127}")
 _STRINGS = ("specificationVersion", "implementationVersion", "modelServerVersion", "description", "license")
@@ -55,7 +57,8 @@ class Manifest:
         """This manifest with the caller's wishes on top and the defaults below; name, handler and runtime are then set.
 
         `handler` counts even when it is empty, `name` does not. Raises `ArgosyError` INVALID_MODEL when something needed is
-        missing, the name is not usable, or the handler (unless it is the operator's `default_handler`) lies outside of the model.
+        missing, the name is not usable, or the handler has more than 1024 characters or (unless it is the operator's `default_handler`) lies outside
+        of the model.
         """
         given = self.handler if handler is None else handler
         merged = replace(
@@ -78,6 +81,12 @@ def check_model_name(name: str) -> None:
         raise _invalid(f"Model name {shown!r} is not allowed: {what}.")
 
 
+def _check_length(handler: str) -> None:
+    if len(handler) > MAX_HANDLER:
+        shown = f"{handler[:60]}…"
+        raise _invalid(f"Handler {shown!r} is {len(handler)} characters long; write module[:function], at most {MAX_HANDLER} characters.")
+
+
 def check_handler(handler: str) -> None:
     """Raises `ArgosyError` INVALID_MODEL when the handler's file would not lie inside of the model folder."""
     path = handler.split(":", 1)[0]
@@ -92,6 +101,7 @@ def _check(manifest: Manifest) -> None:
         raise _invalid("Model name is not defined.")
     if manifest.handler is None:
         raise _invalid("Model handler is not defined.")
+    _check_length(manifest.handler)
     if manifest.runtime is None:
         raise _invalid("Runtime is not defined or invalid.")
     if manifest.has_engine and manifest.engine_name is None:

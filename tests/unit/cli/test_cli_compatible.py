@@ -53,6 +53,8 @@ def test_jvm_options_are_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     (tmp_path / "config.properties").write_text("vmargs=-Xmx128m\n")
     text = refused(tmp_path, capfd, "--models", "m")
     assert text.startswith("Warning: MMS is using non-default JVM parameters: -Xmx128m")
+    (tmp_path / "config.properties").write_text("vmargs=\x1b[2J\n")
+    assert refused(tmp_path, capfd, "--models", "m").startswith("Warning: MMS is using non-default JVM parameters: \\x1b[2J")
 
 
 @pytest.mark.parametrize(("argv", "words"), [

@@ -29,6 +29,17 @@ def test_a_bad_configuration_ends_it(tmp_path: Path, capfd: pytest.CaptureFixtur
     assert not (tmp_path / ".model_server.pid").exists()
 
 
+def test_a_failure_repeats_no_control_characters(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Neither of the configuration nor of what failed later."""
+    (tmp_path / "config.properties").write_text("error_detail=\x1b[2J\\n\n")
+    assert serve(tmp_path, FakeServer()) == 1
+    (tmp_path / "config.properties").unlink()
+    assert serve(tmp_path, FakeServer(error=ArgosyError(ErrorCode.INTERNAL, "file \x1b[2J is gone"))) == 1
+    lines = capfd.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert all("\\x1b[2J" in line and line.isprintable() for line in lines)
+
+
 @pytest.mark.parametrize(("code", "text"), [
     (ErrorCode.INVALID_CONFIG, "Invalid configuration: port taken"), (ErrorCode.INTERNAL, "Model server cannot start: port taken"),
 ])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -90,3 +91,28 @@ def test_config_show_as_json(runner: CliRunner) -> None:
 def test_config_show_of_a_bad_configuration(runner: CliRunner) -> None:
     """Status 1."""
     assert run(runner, "config", "show", "--set", "job_queue_size=x").exit_code == 1
+
+
+HOSTILE = "\x1b[2J\x07"
+
+
+@pytest.mark.parametrize("line", [
+    "job_queue_size=1{}", "inference_address=http://{}", "error_detail={}", "blacklist_env_vars=({}", "model_limits={}", "job_queue_size{}=1", "$$HOME$$=$${}$$",
+    "max_request_size=1\nmax_request_size{}=1\nmodel_store=a\\nb{}", "tokens_file={}", "worker_user={}", "safe_port_range={}", "\\uzz{}=1",
+    "cors_allowed_origin=a\\nb{}",
+])  # fmt: skip
+def test_no_command_of_configuration_lets_a_file_command_the_terminal(runner: CliRunner, line: str) -> None:
+    """Control characters of names and values are shown escaped, whether the file is refused, warned of, or fine; a value never makes a line of its own."""
+    Path("my.properties").write_text(line.replace("{}", HOSTILE) + "\n")
+    for command in (["check", "my.properties"], ["show", "--origin", "--config", "my.properties"]):
+        output = run(runner, "config", *command).output
+        assert output
+        assert all(text.isprintable() for text in output.split("\n"))
+        assert not re.search(r"^b\\x1b", output, re.MULTILINE)
+
+
+def test_a_file_whose_name_commands_a_terminal(runner: CliRunner) -> None:
+    """Its name is escaped too."""
+    name = f"my{HOSTILE}.properties"
+    Path(name).write_text("job_queue_size=7\n")
+    assert run(runner, "config", "check", name).output.splitlines()[-1] == "my\\x1b[2J\\x07.properties: 1 settings, no error"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
-from argosy.config import Address, Config, Target, declarations, parse_target
+from argosy.config import Address, Config, Target, declarations, load_config, parse_target
 from argosy.config.confinement import parse_model_limits, parse_user
+from argosy.config.values import allowed
+from argosy.errors import ArgosyError, ErrorCode
 
 
 @pytest.mark.parametrize(("text", "expected"), [
@@ -102,3 +105,24 @@ def test_every_setting_is_declared_once() -> None:
         assert setting.help.endswith((".", ")", ":")), name
         if isinstance(default, (int, float)) and setting.low is not None and not setting.needless:
             assert default >= setting.low or default == -1, name
+
+
+NUMBERS = [name for name, (setting, _) in declarations().items() if setting.kind in ("integer", "number")]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_a_lower_bound(tmp_path: Path, name: str) -> None:
+    """From a file, and from the command line, what is below it is refused with the value, the place and what is allowed; the bound itself is fine."""
+    setting, _ = declarations()[name]
+    assert setting.low is not None
+    bound, below = (f"{setting.low:.0f}", f"{setting.low - 1:.0f}") if setting.kind == "integer" else (f"{setting.low:g}", f"{setting.low - 0.01:g}")
+    file = tmp_path / "config.properties"
+    file.write_text(f"{name}={below}\n")
+    for flags, origin in (({}, f"{file}:1"), ({name: below}, "command line")):
+        with pytest.raises(ArgosyError) as caught:
+            load_config(flags, {}, tmp_path)
+        assert caught.value.code is ErrorCode.INVALID_CONFIG
+        assert caught.value.message.startswith(f"Out of range: {below}: {name}={below} ({origin}")
+        assert caught.value.message.endswith(f"allowed is {allowed(setting)}")
+    file.unlink()
+    assert getattr(load_config({name: bound}, {}, tmp_path).config, name) == setting.low

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from argosy.config import Config, User
-from argosy.control.registration import Interpreters, RegisterRequest, check_readable, check_request, make_spec
+from argosy.control.registration import MAX_URL, Interpreters, RegisterRequest, check_readable, check_request, make_spec
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.manifest import Manifest
 from argosy.supervisor.spec import ModelSpec
@@ -51,6 +51,16 @@ def test_numbers_below_their_range_stay_as_they_were_given() -> None:
     """A description shows what was asked for; whoever builds the model treats it as one job and no delay."""
     spec = made(RegisterRequest("u", batch_size=-5, max_batch_delay_ms=-1), manifest())
     assert (spec.batch_size, spec.max_batch_delay_ms) == (-5, -1)
+
+
+def test_an_absurdly_long_url_is_the_requests_fault() -> None:
+    """It is not looked for, and the refusal has its beginning only."""
+    long = "https://host/" + "u" * MAX_URL
+    with pytest.raises(ArgosyError) as caught:
+        check_request(RegisterRequest(long))
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert caught.value.message == f"Parameter url is {len(long)} characters long; at most {MAX_URL} are allowed: {long[:60]}…"
+    check_request(RegisterRequest(long[:MAX_URL]))
 
 
 @pytest.mark.parametrize(

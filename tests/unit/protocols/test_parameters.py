@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from argosy.config import OWN_LIMITS
 from argosy.control.registration import RegisterRequest
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.protocols import openapi
 from argosy.protocols.endpoint import HttpRequest
 from argosy.protocols.parameters import Parameters, read_registration
 
@@ -45,6 +48,7 @@ def told(caplog: pytest.LogCaptureFixture) -> Told:
     ("batch_size=", "batch_size= is no integer of 32 bits; 1 is used"),
     ("batch_size=2147483648", "batch_size=2147483648 is no integer of 32 bits; 1 is used"),
     ("batch_size=-4", "batch_size=-4 is less than 1; 1 is used"),
+    ("max_batch_delay=-1", "max_batch_delay=-1 is less than 0; 0 is used"),
     ("max_batch_delay=0.5", "max_batch_delay=0.5 is no integer of 32 bits; 100 is used"),
     ("initial_workers=auto", "initial_workers=auto is no integer of 32 bits; default_workers_per_model is used"),
     ("response_timeout=30s", "response_timeout=30s is no integer of 32 bits; default_response_timeout is used"),
@@ -116,3 +120,48 @@ def test_a_word_alone() -> None:
         assert Parameters({"synchronous": word}, "a test").is_true("synchronous", default=True) is expected
     assert Parameters({}, "a test").is_true("synchronous", default=True)
     assert not Parameters({}, "a test").is_true("synchronous", default=False)
+
+
+REGISTRATION = {
+    # name: what is read from -1, 0 and 7 in JSON; a text is the refusal
+    "batch_size": (-1, 0, 7),
+    "max_batch_delay": (-1, 0, 7),
+    "initial_workers": (-1, 0, 7),
+    "response_timeout": (None, 0.0, 7.0),
+    "concurrency": ("concurrency must be a whole number from 1 to 1024, not -1", "concurrency must be a whole number from 1 to 1024, not 0", 7),
+    "worker_memory_bytes": ("worker_memory_bytes must be an integer", "worker_memory_bytes must be an integer", "worker_memory_bytes must be an integer"),
+    "worker_cpu_s": ("worker_cpu_s must be an integer", "worker_cpu_s must be an integer", 7),
+    "worker_open_files": ("worker_open_files must be an integer", "worker_open_files must be an integer", "worker_open_files must be an integer"),
+    "worker_file_bytes": ("worker_file_bytes must be an integer", 0, 7),
+    "worker_core_bytes": ("worker_core_bytes must be an integer", 0, 7),
+}
+
+
+@pytest.mark.parametrize("name", REGISTRATION)
+def test_every_number_of_a_registration_at_the_edge_of_its_range(name: str) -> None:
+    """Those of Multi Model Server are accepted as it accepted them and mean one request, no delay, no workers, the configured timeout; ours are refused."""
+    for number, expected in zip((-1, 0, 7), REGISTRATION[name], strict=True):
+        body = json.dumps({"url": "m", name: number}).encode()
+        if isinstance(expected, str):
+            with pytest.raises(ArgosyError, match=f"^Parameter {expected}") as caught:
+                by_json(body)
+            assert caught.value.code is ErrorCode.INVALID_REQUEST
+        else:
+            asked = by_json(body)
+            read = {
+                "batch_size": asked.batch_size, "max_batch_delay": asked.max_batch_delay_ms, "initial_workers": asked.initial_workers,
+                "response_timeout": asked.response_timeout_s, "concurrency": asked.concurrency,
+                **{f"worker_{limit}": value for limit, value in asked.limits.items()},
+            }  # fmt: skip
+            assert read[name] == expected
+
+
+def test_no_number_of_a_registration_is_left_out() -> None:
+    """The table above has every parameter that the API description calls an integer, and every limit of workers."""
+    described = {parameter["name"] for parameter in _parameters_of_registration() if parameter["schema"]["type"] == "integer"}
+    assert described | {f"worker_{name}" for name in OWN_LIMITS} <= set(REGISTRATION)
+
+
+def _parameters_of_registration() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = openapi.strict_description([openapi.MANAGEMENT])["paths"]["/models"]["post"]["parameters"]
+    return found

@@ -11,6 +11,7 @@ import pytest
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.manifest import (
     MAX_BYTES,
+    MAX_HANDLER,
     Manifest,
     build_manifest,
     check_handler,
@@ -96,6 +97,17 @@ def test_a_handler_outside_of_the_model_is_refused(handler: str) -> None:
     with pytest.raises(ArgosyError, match="not inside the model folder"):
         check_handler(handler)
     assert "not inside" in refusal(b'{"model": {"modelName": "m"}}', handler=handler)
+
+
+@pytest.mark.parametrize("default", [False, True], ids=["request", "default_service_handler"])
+def test_a_handler_that_no_system_could_open_is_refused(default: bool) -> None:
+    """Whoever names it: with its length and its beginning, not with all of it."""
+    long = "h" * (MAX_HANDLER + 1)
+    with pytest.raises(ArgosyError) as caught:
+        Manifest(model_name="m").resolve(handler=None if default else long, default_handler=long)
+    assert caught.value.code is ErrorCode.INVALID_MODEL
+    assert caught.value.message == f"Handler '{'h' * 60}…' is {MAX_HANDLER + 1} characters long; write module[:function], at most {MAX_HANDLER} characters."
+    assert Manifest(model_name="m").resolve(handler=long[1:]).handler == long[1:]
 
 
 def test_the_operators_default_handler_may_be_anywhere() -> None:
