@@ -18,6 +18,7 @@ import click
 from argosy.cli.place import current_folder
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store import archive, conversion, manifest
+from argosy.worker.loader import parse_handler
 
 _FORMATS = ("tgz", "no-archive", "default")
 
@@ -54,6 +55,8 @@ class Packed:
 
     target: str
     files: int
+    refusal: str
+    """Why the server would not take the model, in its own words; empty if it would."""
 
 
 def carry_out(order: Order, warn: Callable[[str], None], progress: archive.Progress | None = None) -> Packed:
@@ -70,7 +73,16 @@ def carry_out(order: Order, warn: Callable[[str], None], progress: archive.Progr
     with _converted(order) as found:
         exclude, extra = ([found.replaced], found.files) if found else ([], {})
         files = archive.pack(source, Path(target), form, order.model_name, text, exclude=exclude, extra=extra, progress=progress)
-    return Packed(target, files + 1)
+    return Packed(target, files + 1, _refusal(order))
+
+
+def _refusal(order: Order) -> str:
+    try:
+        manifest.Manifest(order.model_name, order.handler, runtime=order.runtime).resolve()
+        parse_handler(order.handler)
+    except ArgosyError as error:
+        return f"The server will refuse this model: {error.message}"
+    return ""
 
 
 @contextlib.contextmanager
@@ -97,7 +109,9 @@ def model_archiver(arguments: Sequence[str] | None = None) -> None:
     order = Order(**vars(_parser().parse_args(arguments)))
     try:
         with _interruptible(), _progress_bar() as progress:
-            carry_out(order, lambda text: _say("WARNING", text), progress)
+            packed = carry_out(order, lambda text: _say("WARNING", text), progress)
+        if packed.refusal:
+            _say("WARNING", packed.refusal)
     except ArgosyError as error:
         _say("ERROR", error.message)
         sys.exit(1)
@@ -144,12 +158,20 @@ def archive_command(
     except ArgosyError as error:
         raise click.ClickException(error.message) from error
     click.echo(f"Packed {packed.files} files into {packed.target}{_size_of(packed.target)}.")
-    if warning := _handler_warning(order):
+    if warning := packed.refusal or _runtime_warning(order) or _handler_warning(order):
         click.echo(f"Warning: {warning}", err=True)
 
 
 def _size_of(target: str) -> str:
     return f" ({os.path.getsize(target) / 1e6:,.1f} MB)" if os.path.isfile(target) else ""
+
+
+def _runtime_warning(order: Order) -> str:
+    try:
+        manifest.check_supported(order.model_name, order.runtime)
+    except ArgosyError as error:
+        return f"The server will refuse this model: {error.message}"
+    return ""
 
 
 def _handler_warning(order: Order) -> str | None:

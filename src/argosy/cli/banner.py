@@ -9,6 +9,7 @@ from typing import Protocol, cast
 
 from argosy import __version__
 from argosy.config.settings import Config, Target, parse_target
+from argosy.printable import escape
 
 _MOST_MODELS = 4
 
@@ -31,10 +32,6 @@ class ModelStatus(Protocol):
     @property
     def error(self) -> str:
         """Why it did not load; empty if it did, or still loads."""
-
-    @property
-    def detail(self) -> str:
-        """The handler's traceback, if there is one."""
 
 
 class ServerStatus(Protocol):
@@ -119,12 +116,12 @@ def curl(address: str, model: str) -> str:
 
 
 def failures(status: ServerStatus) -> list[str]:
-    """For each model that did not load: its error with the traceback, and what to do."""
+    """For each model that did not load: its error, and what to do. The log has the traceback."""
     lines = []
     for model in status.models:
         if model.error:
-            text = "\n".join(dict.fromkeys((model.error.rstrip(), model.detail.rstrip())))
-            lines += [f"model {_name(model)} did not load:", *(f"  {line}" for line in text.splitlines()), f"hint: {hint(text)}"]
+            error = [f"  {escape(line)}" for line in model.error.splitlines()]
+            lines += [f"model {_name(model)} did not load:", *error, f"hint: {hint(model.error)}"]
     return lines
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from argosy.config import Config, User
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.store.manifest import RUNTIMES, Manifest, check_model_name
+from argosy.store.manifest import RUNTIMES, Manifest, check_model_name, check_supported
 from argosy.supervisor.launch import MAIN
 from argosy.supervisor.spec import ModelSpec
 
@@ -103,8 +103,7 @@ def make_spec(
 def _interpreter(name: str, runtime: str, interpreters: Interpreters) -> str:
     if runtime == "python":
         return interpreters.own
-    if runtime == "python2":
-        raise _invalid(f"Model {name} asks for runtime python2, which is not supported. Port its handler and register it with runtime=python3.")
+    check_supported(name, runtime)
     found = interpreters.which(runtime)
     if found is None:
         raise _invalid(f"Model {name} asks for runtime {runtime}, but there is no program {runtime} on the PATH of the server.")

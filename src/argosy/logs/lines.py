@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from argosy.logs.layout import Layout, Stamps
-from argosy.printable import escape
 from argosy.logs.sinks import Sink
+from argosy.printable import escape
 
 MOST_WAITING = 200_000
 """Lines that may wait for a flush; at 100 ms a flush, two million a second."""

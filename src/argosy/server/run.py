@@ -35,8 +35,6 @@ class ModelStatus:
     state: str
     """READY, LOADING or FAILED."""
     error: str
-    detail: str = ""
-    """The traceback of the handler, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)

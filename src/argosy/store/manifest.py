@@ -87,6 +87,12 @@ def _check_length(handler: str) -> None:
         raise _invalid(f"Handler {shown!r} is {len(handler)} characters long; write module[:function], at most {MAX_HANDLER} characters.")
 
 
+def check_supported(model: str, runtime: str) -> None:
+    """Raises `ArgosyError` INVALID_MODEL for a runtime that no server runs any more."""
+    if runtime == "python2":
+        raise _invalid(f"Model {model} asks for runtime python2, which is not supported. Port its handler and register it with runtime=python3.")
+
+
 def check_handler(handler: str) -> None:
     """Raises `ArgosyError` INVALID_MODEL when the handler's file would not lie inside of the model folder."""
     path = handler.split(":", 1)[0]

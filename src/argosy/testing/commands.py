@@ -18,7 +18,6 @@ class FakeModel:
     workers: int
     state: str = "READY"
     error: str = ""
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,34 @@ def test_the_newer_command_tells_what_it_did(here: Path) -> None:
     assert result.stdout == "Packed 2 files into out/m.\n"
 
 
+@pytest.mark.parametrize(("name", "value", "reason"), [
+    ("--handler", "/etc/evil:run", "Handler '/etc/evil:run' is not inside the model folder"),
+    ("--handler", "../service.py:handle", "is not inside the model folder"),
+    ("--handler", "h" * 1025, "is 1025 characters long"),
+    ("--handler", "any thing", "The handler 'any thing' names no module"),
+    ("--handler", "", "The handler '' names no module"),
+    ("--model-name", "m" * 129, "is not allowed: use letters"),
+])  # fmt: skip
+def test_what_the_server_will_refuse_is_packed_with_its_reason(capsys: pytest.CaptureFixture[str], name: str, value: str, reason: str) -> None:
+    """Scripts get the archive that they always got; people read the server's own words before they upload it."""
+    status, out, err = run(capsys, *changed(name, value))
+    assert (status, out) == (0, "")
+    assert err.startswith("WARNING - The server will refuse this model: ")
+    assert reason in err
+    assert err.count("\n") == 1
+    result = CliRunner().invoke(archive_command, [*changed(name, value), "--force"])
+    assert result.exit_code == 0
+    assert f"Warning: {err.removeprefix('WARNING - ')}" in result.stderr
+
+
+def test_the_newer_command_warns_of_python2(capsys: pytest.CaptureFixture[str]) -> None:
+    """The older one is silent, as it always was."""
+    assert run(capsys, *WANTED, "--runtime", "python2") == (0, "", "")
+    result = CliRunner().invoke(archive_command, [*WANTED, "--runtime", "python2", "--force"])
+    assert result.exit_code == 0
+    assert "Warning: The server will refuse this model: Model m asks for runtime python2, which is not supported." in result.stderr
+
+
 def test_the_newer_command_warns_of_a_handler_that_is_not_there() -> None:
     """The commonest mistake is seen when packing, not when serving."""
     result = CliRunner().invoke(archive_command, changed("--handler", "servise:handle"))

@@ -97,12 +97,12 @@ HOSTILE = "\x1b[2J\x07"
 
 
 @pytest.mark.parametrize("line", [
-    "job_queue_size=1{}", "inference_address=http://{}", "error_detail={}", "blacklist_env_vars=({}", "model_limits={}", "job_queue_size{}=1", "$$HOME$$=$${}$$",
-    "max_request_size=1\nmax_request_size{}=1\nmodel_store=a\\nb{}", "tokens_file={}", "worker_user={}", "safe_port_range={}", "\\uzz{}=1",
-    "cors_allowed_origin=a\\nb{}",
+    "job_queue_size=1{}", "inference_address=http://{}", "error_detail={}", "blacklist_env_vars=({}", "model_limits={}", "job_queue_size{}=1",
+    "$$HOME$$=$${}$$", "max_request_size=1\nmax_request_size{}=1\nmodel_store=a\\nb{}", "tokens_file={}", "worker_user={}", "safe_port_range={}",
+    "\\uzz{}=1", "cors_allowed_origin=a\\nb{}",
 ])  # fmt: skip
 def test_no_command_of_configuration_lets_a_file_command_the_terminal(runner: CliRunner, line: str) -> None:
-    """Control characters of names and values are shown escaped, whether the file is refused, warned of, or fine; a value never makes a line of its own."""
+    """Control characters of names and values are shown escaped, whether the file is refused, warned of, or fine; a value never makes a line."""
     Path("my.properties").write_text(line.replace("{}", HOSTILE) + "\n")
     for command in (["check", "my.properties"], ["show", "--origin", "--config", "my.properties"]):
         output = run(runner, "config", *command).output

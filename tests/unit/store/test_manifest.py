@@ -106,7 +106,7 @@ def test_a_handler_that_no_system_could_open_is_refused(default: bool) -> None:
     with pytest.raises(ArgosyError) as caught:
         Manifest(model_name="m").resolve(handler=None if default else long, default_handler=long)
     assert caught.value.code is ErrorCode.INVALID_MODEL
-    assert caught.value.message == f"Handler '{'h' * 60}…' is {MAX_HANDLER + 1} characters long; write module[:function], at most {MAX_HANDLER} characters."
+    assert caught.value.message == f"Handler '{'h' * 60}…' is 1025 characters long; write module[:function], at most 1024 characters."
     assert Manifest(model_name="m").resolve(handler=long[1:]).handler == long[1:]
 
 
