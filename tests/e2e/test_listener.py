@@ -19,6 +19,7 @@ import uvloop
 from argosy.config import Address, Config
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
+from argosy.frontend.http import Connection
 from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
 from argosy.frontend.site import Budget, HttpCounters, Site
@@ -102,6 +103,12 @@ async def serving(address: Address, tls: ssl.SSLContext | None = None, model: Fa
         assert model.arena is not None
         assert model.arena.used == 0
         model.arena.close()
+
+
+async def connections(served: Served) -> list[Connection]:
+    """Those that the listener has, once there are any."""
+    await until(lambda: bool(served.listener._connections))
+    return list(served.listener._connections)
 
 
 def loopback() -> Address:
@@ -335,6 +342,43 @@ def test_slow_client(run: Callable[[Scenario], None]) -> None:
             (reply,) = read_replies(await reader.read(-1))
             assert reply.status == 408
             await until(lambda: not served.listener._connections)
+            writer.close()
+
+    run(scenario)
+
+
+def test_large_bodies_one_after_the_other(run: Callable[[Scenario], None]) -> None:
+    """On one connection, those that are received in large pieces, small ones among them, and one whose end comes with the next request."""
+
+    async def scenario() -> None:
+        async with serving(loopback()) as served:
+            reader, writer = await served.connect()
+            uploads = [upload(size, False) for size in (600_000, 5_000_000, 10, 5_000_000, 5_000_000, 1 << 20, 100_000, (1 << 20) + 1, 600_000)]
+            writer.writelines([*(data for data, _ in uploads), LAST])
+            replies = read_replies(await reader.read(-1))
+            assert [hashlib.sha256(reply.body).hexdigest() for reply in replies[:-1]] == [digest for _, digest in uploads]
+            writer.close()
+
+    run(scenario)
+
+
+def test_slow_upload(run: Callable[[Scenario], None]) -> None:
+    """A client that stops in the middle of a large body is received from up to where it stopped, and answered when it goes on."""
+
+    async def scenario() -> None:
+        async with serving(loopback()) as served:
+            reader, writer = await served.connect()
+            data, digest = upload(3_000_000)
+            head = data.index(b"\r\n\r\n") + 4
+            first, second = data.index(b"\r\n\r\n") + 1_000_000, 2_500_000
+            writer.write(data[:first])
+            (connection,) = await connections(served)
+            await until(lambda: connection.reading is not None and connection.reading.received == first - head)
+            writer.write(data[first:second])
+            await until(lambda: connection.reading is not None and connection.reading.received == second - head)
+            writer.write(data[second:])
+            (reply,) = read_replies(await reader.read(-1))
+            assert hashlib.sha256(reply.body).hexdigest() == digest
             writer.close()
 
     run(scenario)

@@ -11,7 +11,7 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
-from argosy.frontend import body
+from argosy.frontend import arrival, body
 from argosy.frontend.exchange import Exchange
 from argosy.frontend.head import NO_HEAD, Head, subject
 from argosy.frontend.limits import Problem, over_budget, slow_body, slow_head
@@ -30,8 +30,8 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_below", "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_seen", "_transport", "ended",
-        "exchange", "is_paused", "known", "mark", "peer", "reading", "since", "site", "waiting", "waits_for_memory",
+        "_awaited", "_below", "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_seen",
+        "_transport", "ended", "exchange", "is_paused", "known", "mark", "peer", "reading", "since", "site", "waiting", "waits_for_memory",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -47,6 +47,8 @@ class Connection(asyncio.BufferedProtocol):
         """Requests that were read while an earlier one is being answered."""
         self._below: socket.socket | None = None
         """The socket below TLS, whose transport does not tell what the client has not read."""
+        self._awaited = arrival.ANY
+        """How many bytes have to come before the system tells of them."""
         self._body_left = 0
         """Bytes of a large body that are still to be received straight into its slot."""
         self.known = NO_HEAD
@@ -215,7 +217,7 @@ class Connection(asyncio.BufferedProtocol):
         reading.slot = slot
         reading.received = count - start
         slot.view[: count - start] = site.receive[start:count]
-        self._body_left = head.length - reading.received
+        self._expect_body(head.length - reading.received)
         return True
 
     def _received_large(self, count: int) -> None:
@@ -223,6 +225,8 @@ class Connection(asyncio.BufferedProtocol):
         assert reading is not None
         reading.received += count
         self._body_left -= count
+        if self._body_left < self._awaited:
+            self._await(self._body_left or arrival.ANY)
         if not self._body_left:
             self._reader.on_message_complete()
 
@@ -235,8 +239,20 @@ class Connection(asyncio.BufferedProtocol):
     def receive_into(self, reading: Exchange) -> None:
         """Let the rest of the body come straight into its slot, past the parser."""
         assert reading.slot is not None
-        self._body_left = len(reading.slot.view) - reading.received
+        self._expect_body(len(reading.slot.view) - reading.received)
         self._reader.renew()
+
+    def _expect_body(self, left: int) -> None:
+        """What is received from now on is a body of which so many bytes are left, in pieces as large as it is worth."""
+        self._body_left = left
+        if self._below is None:  # TLS takes it in pieces of its own
+            self._await(arrival.worth_awaiting(left))
+
+    def _await(self, count: int) -> None:
+        """Be told of the client when it has sent so many bytes."""
+        if count != self._awaited:
+            self._awaited = count
+            arrival.tell_at(self.socket, count)
 
     def reserve(self, reading: Exchange) -> None:
         """See that there is memory for a large body before it is read."""
@@ -377,6 +393,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.give_up_waiting()
         self._body_left = 0
+        self._await(arrival.ANY)
         reading.free()
         self._lingering = True
         self.since = self.site.loop.time()
@@ -429,11 +446,23 @@ class Connection(asyncio.BufferedProtocol):
         elif self.reading.head is NO_HEAD:
             if waited > limits.header_timeout_s:
                 self.refuse(slow_head(limits))
-        elif waited > limits.body_timeout_s and not self._reading_paused:
-            problem = slow_body(self.reading.received - self.mark, waited, limits)
+        elif not self._reading_paused:
+            self._sweep_body(now)
+
+    def _sweep_body(self, now: float) -> None:
+        """See that a body comes fast enough. First it is received up to what has come."""
+        limits = self.site.limits
+        waited = now - self.since
+        if self._awaited != arrival.ANY:
+            if waited > arrival.PATIENCE_S:
+                self._await(arrival.ANY)
+        elif waited > limits.body_timeout_s:
+            reading = self.reading
+            assert reading is not None
+            problem = slow_body(reading.received - self.mark, waited, limits)
             if problem is not None:
                 self.refuse(problem)
-            self.since, self.mark = now, self.reading.received if self.reading else 0
+            self.since, self.mark = now, reading.received
 
     def _sweep_idle(self, now: float) -> None:
         """No request has come for long: close, unless the client is still busy with the answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,13 +30,35 @@ from argosy.testing.loop import FakeLoop
 _HIGH_WATER = 64 * 1024
 
 
+class FakeSocket:
+    """What a connection asks of the system is in `options`."""
+
+    family = socket.AF_INET
+
+    def __init__(self) -> None:
+        self.options: dict[int, int | bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<FakeSocket {self.options}>"
+
+    def setsockopt(self, level: int, option: int, value: int | bytes) -> None:
+        """Keep it."""
+        assert level == socket.SOL_SOCKET
+        self.options[option] = value
+
+    def getsockopt(self, level: int, option: int, size: int) -> bytes:
+        """It cannot tell anything."""
+        return b""
+
+
 class FakeTransport(asyncio.Transport):
     """The server's end of a connection. What it writes is in `sent`; with `stuck` the client does not read it."""
 
     def __init__(
         self, loop: FakeLoop, *, is_tls: bool = False, peer: object = ("192.0.2.7", 4711), certificate: dict[str, Any] | None = None
     ) -> None:
-        super().__init__({"peername": peer, "peercert": certificate})
+        self.socket = FakeSocket()
+        super().__init__({"peername": peer, "peercert": certificate, "socket": self.socket, "ssl_object": object() if is_tls else None})
         self.sent = bytearray()
         self.unsent = 0
         """Bytes that the client has not read yet."""
@@ -320,7 +343,7 @@ class FakeClient:
     def pump(self) -> FakeClient:
         """Let the server run, and read what waits if it wants to."""
         self._loop.run()
-        while self._outgoing and not self.transport.is_reading_paused and not self.transport.closing:
+        while self._is_told() and not self.transport.is_reading_paused and not self.transport.closing:
             view = self.connection.get_buffer(-1)
             count = min(len(view), len(self._outgoing))
             view[:count] = self._outgoing[:count]
@@ -333,6 +356,12 @@ class FakeClient:
                 self.transport.close()
             self._loop.run()
         return self
+
+    def _is_told(self) -> bool:
+        """Whether the system tells the server of what was sent: it may have been asked not to before there is much of it."""
+        least = self.transport.socket.options.get(socket.SO_RCVLOWAT, 1)
+        assert isinstance(least, int)
+        return len(self._outgoing) >= least or (self._half_closed and bool(self._outgoing))
 
     def finish(self) -> FakeClient:
         """Send nothing more, but read on."""
