@@ -178,6 +178,8 @@ class Template:
         except OSError:
             packet = b""
         if len(packet) != _ANSWER.size:
+            # it stays readable until the process is reaped, which is awaited elsewhere
+            self._loop.remove_reader(self._socket.fileno())
             self._lost("closed its end")
             return
         number, pid = _ANSWER.unpack(packet)
