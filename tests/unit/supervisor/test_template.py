@@ -27,7 +27,7 @@ class WatchingLoop(FakeLoop):
         super().__init__()
         self.readers: dict[int, tuple[Callable[..., object], tuple[Any, ...]]] = {}
 
-    def add_reader(self, fd: Any, callback: Callable[[Unpack[_Args]], Any], *args: Unpack[_Args]) -> None:
+    def add_reader(self, fd: Any, callback: Callable[[Unpack[_Args]], Any], *args: *_Args) -> None:
         """Watch a descriptor."""
         self.readers[fd] = (callback, args)
 
