@@ -205,3 +205,29 @@ def test_a_current_folder_that_is_gone(tmp_path: Path, command: str) -> None:
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
     reason = "The current folder cannot be used: No such file or directory. Change to another one and try again.\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", reason)
+
+
+FEW_FILES = ["sh", "-c", 'ulimit -n 10 && exec "$@"', "sh"]
+NO_PROC = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh"]
+
+
+def may_hide_proc() -> bool:
+    """Whether this user may mount something over /proc where nobody else sees it."""
+    try:
+        return subprocess.run([*NO_PROC, "true"], capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize(("prefix", "says"), [
+    (FEW_FILES, "The limit on open files is 10, but a server needs at least 64"),
+    pytest.param(NO_PROC, "There is no /proc here", marks=pytest.mark.skipif(not may_hide_proc(), reason="mounts are not permitted here")),
+], ids=["files", "proc"])  # fmt: skip
+@pytest.mark.parametrize("command", [["argosy", "serve", "hello.py"], ["multi-model-server", "--foreground"], ["multi-model-server"]], ids=" ".join)
+def test_a_system_on_which_no_server_runs(site: Site, prefix: list[str], says: str, command: list[str]) -> None:
+    """One line that says what is missing and what to do, status 1, and nothing is left."""
+    argv = [*prefix, BIN / command[0], *command[1:]]
+    done = subprocess.run(argv, cwd=site.folder, env=site.environ, capture_output=True, text=True, timeout=60, check=False)
+    said = (done.stdout + done.stderr).splitlines()
+    assert (done.returncode, len(said), says in said[0]) == (1, 1, True), said
+    assert sorted(path.name for path in site.folder.iterdir()) == ["config.properties", "hello.py", "store"]

@@ -15,7 +15,7 @@ from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
 from argosy.cli.ephemeral import ephemeral_store
 from argosy.cli.options import fail, log_habits, with_settings
 from argosy.cli.place import current_folder
-from argosy.config import Config, Loaded, container_defaults, load_config, parse_target, read_host
+from argosy.config import Config, Loaded, check_host, container_defaults, load_config, parse_target, read_host
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store.repository import scan_store
 
@@ -75,7 +75,9 @@ def serve(
         names, flags = [], {**flags, "load_models": "ALL"}
     container = None if names or "load_models" in flags or "model_store" in flags else container_defaults(environ)
     habits = log_habits(is_container=container is not None)
-    loaded = load_config(flags, environ, cwd, config_file=config_file, host=read_host(), defaults=container, habits=habits)
+    host = read_host()
+    check_host(host)
+    loaded = load_config(flags, environ, cwd, config_file=config_file, host=host, defaults=container, habits=habits)
     for line in (*loaded.warnings, *loaded.notes[1:]):
         click.echo(f"note: {line}", err=True)
     config = loaded.config

@@ -14,7 +14,7 @@ from argosy.cli import daemon
 from argosy.cli.banner import Run, ServerStatus, load_server
 from argosy.cli.compatible import say
 from argosy.cli.place import current_folder
-from argosy.config import Host, Loaded, load_config, read_host
+from argosy.config import Host, Loaded, check_host, load_config, read_host
 from argosy.config.reference import show
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.printable import escape
@@ -34,6 +34,7 @@ def serve(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, server: Ca
     """Serve until the end and return the exit status; 1 and one line on standard output when it cannot start."""
     host = read_host()
     try:
+        check_host(host)
         loaded = _load(argv, environ, cwd, host)
     except ArgosyError as error:
         return _refuse(error)

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from argosy.config.settings import Config
+from argosy.errors import ArgosyError, ErrorCode
 
 FILE_RESERVE = 256
 """Files kept for workers, archives, logs and listeners; the rest may be client connections."""
+LEAST_FILES = 64
+"""With fewer open files no server starts: listeners, logs and one worker need about half of them."""
 _CGROUPS = Path("/sys/fs/cgroup")
 _GPU_QUERY = ("nvidia-smi", "--query-gpu=index", "--format=csv")
 _NVML = "libnvidia-ml.so.1"
@@ -45,6 +48,15 @@ def read_host(root: Path = Path("/")) -> Host:
     # the server raises its own limit to the hard one
     open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return Host(count, reason, _memory(groups), open_files if open_files > 0 else 1024 * 1024)
+
+
+def check_host(host: Host, root: Path = Path("/")) -> None:
+    """Raises `ArgosyError` INVALID_CONFIG when no server can run here."""
+    if host.open_files < LEAST_FILES:
+        need = f"a server needs at least {LEAST_FILES}, and one for each client: raise it, ulimit -n 1024"
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, f"The limit on open files is {host.open_files}, but {need}.")
+    if not (root / "proc" / "self").exists():
+        raise ArgosyError(ErrorCode.INVALID_CONFIG, "There is no /proc here, where a server sees its workers: mount it, mount -t proc proc /proc.")
 
 
 def oom_kills(root: Path = Path("/")) -> int:

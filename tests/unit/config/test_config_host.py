@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import os
 import subprocess
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from typing import Any
 import pytest
 
 from argosy.config import Config, Host, default_start_workers, free_memory, oom_kills, read_host, usable_gpus
-from argosy.config.host import connection_limit, count_gpus, listed_gpus, open_library, request_memory, run_program
+from argosy.config.host import check_host, connection_limit, count_gpus, listed_gpus, open_library, request_memory, run_program
+from argosy.errors import ArgosyError, ErrorCode
 
 HOST = Host(4, "4 may be used", 8 * 1024**3, 1024)
 
@@ -25,6 +27,19 @@ def write(root: Path, **files: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     return root
+
+
+def test_a_server_needs_files_and_the_kernels_view_of_processes(tmp_path: Path) -> None:
+    """Without them it would fail in the middle of its start; the message says what there is, what is needed and how to get it."""
+    with pytest.raises(ArgosyError, match=r"^There is no /proc here.*mount -t proc") as caught:
+        check_host(HOST, tmp_path)
+    assert caught.value.code is ErrorCode.INVALID_CONFIG
+    (tmp_path / "proc" / "self").mkdir(parents=True)
+    check_host(HOST, tmp_path)
+    check_host(dataclasses.replace(HOST, open_files=64), tmp_path)
+    with pytest.raises(ArgosyError, match=r"^The limit on open files is 63, but a server needs at least 64.*ulimit -n") as caught:
+        check_host(dataclasses.replace(HOST, open_files=63), tmp_path)
+    assert caught.value.code is ErrorCode.INVALID_CONFIG
 
 
 def test_no_cgroup_limits_nothing(tmp_path: Path) -> None:
