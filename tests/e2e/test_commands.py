@@ -226,7 +226,7 @@ def may_hide_proc() -> bool:
 @pytest.mark.parametrize("command", [["argosy", "serve", "hello.py"], ["multi-model-server", "--foreground"], ["multi-model-server"]], ids=" ".join)
 def test_a_system_on_which_no_server_runs(site: Site, prefix: list[str], says: str, command: list[str]) -> None:
     """One line that says what is missing and what to do, status 1, and nothing is left."""
-    argv = [*prefix, BIN / command[0], *command[1:]]
+    argv = [*prefix, str(BIN / command[0]), *command[1:]]
     done = subprocess.run(argv, cwd=site.folder, env=site.environ, capture_output=True, text=True, timeout=60, check=False)
     said = (done.stdout + done.stderr).splitlines()
     assert (done.returncode, len(said), says in said[0]) == (1, 1, True), said
