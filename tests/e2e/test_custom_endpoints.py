@@ -115,6 +115,12 @@ def test_an_installed_package_adds_endpoints(tmp_path: Path) -> None:
         assert ask(server, "GET", "/maintenance", management=True).text == "maintained"
         assert ask(server, "GET", "/maintenance").status == 404
         assert ask(server, "GET", "/inventory", management=True).status == 404
+        inference, management = (ask(server, "GET", "/openapi.json", management=where).json["paths"] for where in (False, True))
+        assert list(inference["/inventory"]) == ["get", "put", "post", "delete"]
+        assert inference["/inventory"]["get"]["description"].startswith("Says which models there are.")
+        assert list(management["/maintenance"]) == ["get"]
+        assert "/maintenance" not in inference
+        assert "/inventory" not in management
         assert server.predict("okay", "echo:1").text == "1"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,12 +81,15 @@ class Access:
 class ManagementDialect:
     """The management API. `resident_bytes` measures a process, 0 if it is gone."""
 
-    def __init__(self, manager: Manager, observability: Observability, access: Access, resident_bytes: Callable[[int | None], int]) -> None:
+    def __init__(
+        self, manager: Manager, observability: Observability, access: Access, resident_bytes: Callable[[int | None], int],
+        added: Iterable[openapi.Added] = (),
+    ) -> None:
         self._manager = manager
         self._observability = observability
         self._access = access
         self._resident_bytes = resident_bytes
-        self._description = ApiDescription(openapi.MANAGEMENT)
+        self._description = ApiDescription(openapi.MANAGEMENT, added=added)
 
     def __repr__(self) -> str:
         return f"<ManagementDialect {'with' if self._access.token else 'without'} token>"
@@ -178,10 +181,10 @@ class ManagementDialect:
 class SharedDialect:
     """Both APIs on one address. The rules of inference come first."""
 
-    def __init__(self, inference: InferenceDialect, management: ManagementDialect) -> None:
+    def __init__(self, inference: InferenceDialect, management: ManagementDialect, added: Iterable[openapi.Added] = ()) -> None:
         self._inference = inference
         self._management = management
-        self._description = ApiDescription(openapi.INFERENCE, openapi.MANAGEMENT)
+        self._description = ApiDescription(openapi.INFERENCE, openapi.MANAGEMENT, added=added)
 
     def __repr__(self) -> str:
         return f"<SharedDialect {self._inference!r} {self._management!r}>"

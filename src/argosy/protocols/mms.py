@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from argosy.dataplane.registry import Registry
@@ -58,9 +58,10 @@ def segments(path: str) -> list[str]:
 class ApiDescription:
     """Where a listener describes its APIs, as Multi Model Server did and valid to the letter."""
 
-    def __init__(self, *apis: str) -> None:
+    def __init__(self, *apis: str, added: Iterable[openapi.Added] = ()) -> None:
+        """`added` are the endpoints of others on this listener; Multi Model Server never described those."""
         self._compatible = dumps(openapi.description(apis))
-        self._strict = dumps(openapi.strict_description(apis))
+        self._strict = dumps(openapi.strict_description(apis, added))
 
     def find(self, method: str, path: str, parts: Sequence[str]) -> Call | None:
         """The description that a path asks for; None for other paths. Raises `ArgosyError` METHOD_NOT_ALLOWED."""
@@ -78,11 +79,13 @@ class ApiDescription:
 class InferenceDialect:
     """The inference API. Knows which models there are, never what is in a request's body."""
 
-    def __init__(self, registry: Registry, observability: Observability, *, error_detail: Detail = Detail.NONE) -> None:
+    def __init__(
+        self, registry: Registry, observability: Observability, *, error_detail: Detail = Detail.NONE, added: Iterable[openapi.Added] = ()
+    ) -> None:
         self._registry = registry
         self._observability = observability
         self._error_detail = error_detail
-        self._description = ApiDescription(openapi.INFERENCE)
+        self._description = ApiDescription(openapi.INFERENCE, added=added)
         self._firsts: dict[str, Callable[[str, str, list[str], str], Action]] = {
             "ping": self._ping, "predictions": self._predictions, "invocations": self._invocations, "models": self._invoke,
         }  # fmt: skip

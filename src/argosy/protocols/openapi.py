@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 Json = dict[str, Any]
 
 INFERENCE = "inference"
 MANAGEMENT = "management"
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """An endpoint of somebody else's: it answers at the first segment `pattern`, and below."""
+
+    pattern: str
+    description: str
+    methods: Sequence[str]
+    """In capitals; HEAD goes with GET and is not described."""
 
 
 def description(apis: Iterable[str]) -> Json:
@@ -25,19 +37,36 @@ def description(apis: Iterable[str]) -> Json:
     return {"openapi": "3.0.1", "info": {"title": "Model Server APIs", "description": about, "version": "1.0.0"}, "paths": paths}
 
 
-def strict_description(apis: Iterable[str]) -> Json:
-    """The description of one listener, valid and with the routes that Multi Model Server did not have.
+def strict_description(apis: Iterable[str], added: Iterable[Added] = ()) -> Json:
+    """The description of one listener, valid and with the routes that Multi Model Server did not have, those of endpoints among them.
 
     An operation id is there once: the second operation is called as client generators have always renamed it, `<id>_0`. A default has the type of
     its parameter, and every name in a path is a parameter. Every status that an operation may have is among its responses.
     """
     seen: set[str] = set()
     plain = description(apis)
+    found = {**plain["paths"], **_ADDED}
+    for endpoint in added:
+        own = f"/{quote(endpoint.pattern, safe='')}"
+        found = {path: operations for path, operations in found.items() if path != own and not path.startswith(f"{own}/")}
+        found[own] = _operations_of(endpoint)
     paths = {
-        path: {method: _strict_operation(path, operation, seen) for method, operation in operations.items()}
-        for path, operations in {**plain["paths"], **_ADDED}.items()
+        path: {method: _strict_operation(path, operation, seen) for method, operation in operations.items()} for path, operations in found.items()
     }
     return {**plain, "paths": paths}
+
+
+def _operations_of(endpoint: Added) -> Json:
+    about = f"{endpoint.description} Also answers below this path.".strip()
+    answers = {"default": {"description": "What the endpoint answers"}}
+    body: Json = {"requestBody": _content(_schema("binary"), "*/*")}
+    return {
+        method.lower(): {
+            "description": about, "operationId": f"{method.lower()}_{endpoint.pattern}", "parameters": [],
+            **(body if method in ("PUT", "POST") else {}), "responses": answers,
+        }
+        for method in endpoint.methods if method != "HEAD"
+    }  # fmt: skip
 
 
 def _strict_operation(path: str, operation: Json, seen: set[str]) -> Json:

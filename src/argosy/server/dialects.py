@@ -14,7 +14,7 @@ from argosy.protocols.endpoint import Dialect
 from argosy.protocols.management import Access, ManagementDialect, SharedDialect
 from argosy.protocols.mms import InferenceDialect
 from argosy.protocols.observability import Observability
-from argosy.protocols.openapi import INFERENCE, MANAGEMENT
+from argosy.protocols.openapi import INFERENCE, MANAGEMENT, Added
 from argosy.protocols.status import Detail
 from argosy.server.endpoints import installed_endpoints, load_endpoints
 
@@ -45,14 +45,19 @@ def make_dialects(
     around = Surroundings(config, registry, threads, resident_bytes)
     token = None if config.uses_tokens else config.management_token  # among other tokens it is the gate that asks for it
     access = Access(token, config.cors_allowed_origin, config.management_address.is_loopback)
-    inference = InferenceDialect(registry, observability, error_detail=Detail(config.error_detail))
-    management = ManagementDialect(manager, observability, access, resident_bytes)
+    of = {name: [endpoint for endpoint in endpoints if endpoint.listener == name] for name in (INFERENCE, MANAGEMENT)}
+    inference = InferenceDialect(registry, observability, error_detail=Detail(config.error_detail), added=_described(of[INFERENCE]))
+    management = ManagementDialect(manager, observability, access, resident_bytes, _described(of[MANAGEMENT]))
 
-    def extended(dialect: Dialect, *listeners: str) -> Dialect:
-        ours = [endpoint for endpoint in endpoints if endpoint.listener in listeners]
+    def extended(dialect: Dialect, ours: Sequence[Endpoint]) -> Dialect:
         return WithEndpoints(dialect, ours, around, access.refusal) if ours else dialect
 
     if config.is_one_listener:
-        both = extended(SharedDialect(inference, management), INFERENCE, MANAGEMENT)
+        # where both want a pattern that of inference has it
+        both = extended(SharedDialect(inference, management, _described([*of[MANAGEMENT], *of[INFERENCE]])), endpoints)
         return Dialects(both, both)
-    return Dialects(extended(inference, INFERENCE), extended(management, MANAGEMENT))
+    return Dialects(extended(inference, of[INFERENCE]), extended(management, of[MANAGEMENT]))
+
+
+def _described(endpoints: Sequence[Endpoint]) -> list[Added]:
+    return [Added(endpoint.pattern, endpoint.description, tuple(endpoint.methods)) for endpoint in endpoints]

@@ -115,3 +115,23 @@ def test_defaults_have_the_type_of_their_parameter() -> None:
     parameters = openapi.strict_description([openapi.MANAGEMENT])["paths"]["/models"]["post"]["parameters"]
     found = {parameter["name"]: parameter["schema"].get("default") for parameter in parameters}
     assert (found["batch_size"], found["synchronous"], found["handler"]) == (1, False, None)
+
+
+def test_endpoints_of_others_are_listed() -> None:
+    """Each with its methods and sentence, in place of what the server has there, and the whole stays valid, whatever the name."""
+    added = [openapi.Added("ping", "Says hello.", ("GET", "HEAD")), openapi.Added("a {b}", "", ("PUT", "POST", "DELETE"))]
+    described = openapi.strict_description([openapi.INFERENCE, openapi.MANAGEMENT], added)
+    assert problems(described) == []
+    paths = described["paths"]
+    assert list(paths["/ping"]) == ["get"]
+    assert paths["/ping"]["get"]["description"] == "Says hello. Also answers below this path."
+    assert list(paths["/a%20%7Bb%7D"]) == ["put", "post", "delete"]
+    assert ["requestBody" in operation for operation in paths["/a%20%7Bb%7D"].values()] == [True, True, False]
+    assert set(openapi.strict_description([openapi.INFERENCE, openapi.MANAGEMENT])["paths"]) < set(paths)
+
+
+def test_an_endpoint_takes_every_path_below_its_own() -> None:
+    """What it hides is not described."""
+    paths = openapi.strict_description([openapi.INFERENCE, openapi.MANAGEMENT], [openapi.Added("models", "", ("GET",))])["paths"]
+    assert [path for path in paths if path.startswith("/models")] == ["/models"]
+    assert list(paths["/models"]) == ["get"]
