@@ -14,6 +14,7 @@ from argosy import __version__
 from argosy.cli import daemon
 from argosy.cli.place import current_folder
 from argosy.errors import ArgosyError
+from argosy.printable import escape
 
 _REMOTE = re.compile(r"([^/?:=]+=)?https?://.+", re.IGNORECASE)
 _SAGEMAKER = "sagemaker"
@@ -144,9 +145,7 @@ def _warn_of_jvm_options(file: Path) -> None:
         return
     if b"vmargs" not in data:
         return
-    # only for those who have this line, since everybody else waits for the import
-    from argosy import properties
-    from argosy.printable import escape
+    from argosy import properties  # only for those who have this line, since everybody else waits for the import
 
     try:
         entries = properties.parse(properties.decode(data))
