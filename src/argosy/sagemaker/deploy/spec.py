@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class Variant:
         _check(_NAME.fullmatch(self.name) is not None, f"{self.name!r} is no name for a variant: use letters, digits and hyphens.")
         _check(self.instance_type.startswith("ml."), f"{self.instance_type!r} is no instance type of SageMaker: they begin with ml., as ml.m5.large.")
         _check(self.instance_count >= 1, f"Variant {self.name} has {self.instance_count} instances; give 1 or more.")
-        _check(self.weight >= 0, f"Variant {self.name} has the weight {self.weight}; give 0 or more.")
+        _check(0 <= self.weight < math.inf, f"Variant {self.name} has the weight {self.weight}; give 0 or more.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -70,8 +71,10 @@ class VariantSettings:
 
     def __post_init__(self) -> None:
         check_name(self.name, "the variant")
-        if self.weight < 0 or not 1 <= self.instances <= _MOST_INSTANCES:
+        if not 0 <= self.weight < math.inf or not 1 <= self.instances <= _MOST_INSTANCES:
             raise invalid(f"variant {self.name}: weight must be at least 0, and instances 1 to {_MOST_INSTANCES}")
+        if not 0 < self.startup_timeout_s < math.inf:
+            raise invalid(f"variant {self.name}: startup_timeout_s must be more than 0, not {self.startup_timeout_s}")
         if not 1 <= len(self.containers) <= _MOST_CONTAINERS:
             raise invalid(f"variant {self.name}: it needs 1 to {_MOST_CONTAINERS} containers, not {len(self.containers)}")
         if len(self.containers) > 1 and any(container.multi_model for container in self.containers):

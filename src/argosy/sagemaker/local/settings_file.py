@@ -94,9 +94,24 @@ def _container(found: object, base: Path, where: str) -> ContainerSettings:
     data = values.get("model_data", "")
     if data and "://" not in data:
         values["model_data"] = str(base / data)
-    values["command"] = tuple(str(part) for part in values.get("command", ()))
-    values["env"] = {name: str(value) for name, value in values.get("env", {}).items()}
+    values["command"] = tuple(_word(part, f"{where}: command[{index}]") for index, part in enumerate(values.get("command", ())))
+    values["env"] = {_variable(name, where): _word(value, f"{where}: env.{name}") for name, value in values.get("env", {}).items()}
     return ContainerSettings(**values)
+
+
+def _variable(name: str, where: str) -> str:
+    if not name or "=" in name or "\0" in name:
+        raise invalid(f"{where}: env has {name!r}, which is no name of a variable")
+    return name
+
+
+def _word(value: object, where: str) -> str:
+    """A text, or a number or a truth value as the file has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, (str, int, float)) or "\0" in str(value):
+        raise invalid(f"{where} must be a text without zero characters, a number or a truth value, not {value!r}")
+    return str(value)
 
 
 def _each(values: Mapping[str, Any], name: str, where: str, read: Callable[[object, str], T]) -> tuple[T, ...]:

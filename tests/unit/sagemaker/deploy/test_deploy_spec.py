@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -39,6 +40,8 @@ SERVERLESS = (Variant(serverless=Serverless()),)
     (lambda: Variant(instance_type="m5.large"), "they begin with ml."),
     (lambda: Variant(instance_count=0), "0 instances"),
     (lambda: Variant(weight=-1.0), "weight -1.0"),
+    (lambda: Variant(weight=math.nan), "weight nan"),
+    (lambda: Variant(weight=math.inf), "weight inf"),
     (lambda: Capture(0), "1 to 100"),
     (lambda: Capture(101), "1 to 100"),
     (lambda: Scaling(0, 2), "from 0 to 2"),

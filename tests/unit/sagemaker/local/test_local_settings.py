@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import pytest
 
@@ -22,7 +23,13 @@ ENDPOINT = EndpointSettings("e", (VARIANT,))
     (lambda: EndpointSettings("e", (VARIANT, VARIANT)), "AllTraffic is there twice"),
     (lambda: EndpointSettings("e", (dataclasses.replace(VARIANT, weight=0),)), "weight 0"),
     (lambda: dataclasses.replace(VARIANT, weight=-1), "weight"),
+    (lambda: dataclasses.replace(VARIANT, weight=math.nan), "weight must be at least 0"),
+    (lambda: dataclasses.replace(VARIANT, weight=math.inf), "weight must be at least 0"),
+    (lambda: dataclasses.replace(VARIANT, startup_timeout_s=0), "startup_timeout_s must be more than 0, not 0"),
+    (lambda: dataclasses.replace(VARIANT, startup_timeout_s=math.nan), "startup_timeout_s must be more than 0, not nan"),
+    (lambda: dataclasses.replace(VARIANT, startup_timeout_s=math.inf), "startup_timeout_s"),
     (lambda: dataclasses.replace(VARIANT, instances=0), "instances"),
+    (lambda: dataclasses.replace(VARIANT, instances=65), "1 to 64"),
     (lambda: VariantSettings(), "model_data, image or command"),
     (lambda: VariantSettings(containers=(ONE,) * 16), "1 to 15 containers"),
     (lambda: VariantSettings(containers=(ONE, dataclasses.replace(ONE, multi_model=True, model_data="d"))), "stands alone"),

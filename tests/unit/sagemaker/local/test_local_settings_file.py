@@ -70,6 +70,13 @@ def test_json_says_the_same(tmp_path: Path) -> None:
     assert read_file(tmp_path / "e.json").endpoints == (EndpointSettings("e", (VariantSettings(containers=(ContainerSettings(image="i"),)),)),)
 
 
+def test_variables_are_written_as_in_the_file(tmp_path: Path) -> None:
+    """Numbers and truth values as TOML and JSON spell them, not as Python does."""
+    (tmp_path / "e.toml").write_text('endpoints = [{ name = "e", image = "i", command = ["x", 1], env = { A = true, B = 1.5, C = "", D = "t" } }]')
+    container = read_file(tmp_path / "e.toml").endpoints[0].variants[0].containers[0]
+    assert (container.command, container.env) == (("x", "1"), {"A": "true", "B": "1.5", "C": "", "D": "t"})
+
+
 @pytest.mark.parametrize(("text", "words"), [
     ("{", "is no JSON"),
     ("[" * 100_000, "is nested too deep"),
@@ -86,6 +93,14 @@ def test_json_says_the_same(tmp_path: Path) -> None:
     ('{"endpoints": [{"name": "e", "image": "i", "containers": []}]}', "image belongs into one of its containers"),
     ('{"endpoints": [{"name": "e", "variants": [{"name": "v", "image": "i", "x": 1}]}]}', "variants[0]: x is unknown"),
     ('{"endpoints": [{"name": "e", "variants": [], "image": "i"}]}', "image is unknown"),
+    ('{"endpoints": [{"name": "e", "image": "i", "weight": NaN}]}', "weight must be at least 0"),
+    ('{"endpoints": [{"name": "e", "image": "i", "startup_timeout_s": 0}]}', "startup_timeout_s must be more than 0"),
+    ('{"endpoints": [{"name": "e", "image": "i", "env": {"A": {"B": 1}}}]}', "endpoints[0] (e): env.A must be a text without"),
+    ('{"endpoints": [{"name": "e", "image": "i", "env": {"A": null}}]}', "env.A must be a text without"),
+    ('{"endpoints": [{"name": "e", "image": "i", "env": {"A": "x\\u0000"}}]}', "env.A must be a text without zero characters"),
+    ('{"endpoints": [{"name": "e", "image": "i", "env": {"A=B": "x"}}]}', "env has 'A=B', which is no name of a variable"),
+    ('{"endpoints": [{"name": "e", "image": "i", "env": {"": "x"}}]}', "env has ''"),
+    ('{"endpoints": [{"name": "e", "image": "i", "command": ["a", ["b"]]}]}', "endpoints[0] (e): command[1] must be a text"),
     ('{"port": 70000, "endpoints": [{"name": "e", "image": "i"}]}', "port must be"),
 ])  # fmt: skip
 def test_mistakes_are_told_with_their_place(tmp_path: Path, text: str, words: str) -> None:
