@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import click
-import pytest
 from click.testing import CliRunner, Result
 
 from argosy import __version__
@@ -18,36 +17,29 @@ from argosy.cli.main import main
 COMMANDS_PAGE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "commands.md"
 
 
-@pytest.fixture
-def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
-    """Runs commands in an empty folder, without variables that count."""
-    monkeypatch.chdir(tmp_path)
-    return CliRunner(env=dict.fromkeys(("MMS_CONFIG_FILE", "LOG_LOCATION", "METRICS_LOCATION", "TEMP")))
+def run(*argv: str) -> Result:
+    """The result of a command that looks at nothing but its arguments."""
+    return CliRunner().invoke(main, list(argv))
 
 
-def run(runner: CliRunner, *argv: str) -> Result:
-    """The result of a command."""
-    return runner.invoke(main, list(argv))
-
-
-def test_an_unknown_command(runner: CliRunner) -> None:
+def test_an_unknown_command() -> None:
     """Status 2 and its name."""
-    result = run(runner, "golden")
+    result = run("golden")
     assert result.exit_code == 2
     assert "golden" in result.output
 
 
-def test_help_and_version(runner: CliRunner) -> None:
+def test_help_and_version() -> None:
     """All commands are listed, each of them is there."""
-    text = run(runner, "--help").output
+    text = run("--help").output
     group = main
     assert isinstance(group, LazyGroup)
     with click.Context(group) as context:
         for name in group.list_commands(context):
             assert name in text
             assert isinstance(group.get_command(context, name), click.Command)
-    assert run(runner, "--version").output == f"argosy {__version__}\n"
-    assert run(runner, "version").output.startswith(f"argosy {__version__} (Python {sys.version.split()[0]}")
+    assert run("--version").output == f"argosy {__version__}\n"
+    assert run("version").output.startswith(f"argosy {__version__} (Python {sys.version.split()[0]}")
 
 
 def test_a_command_imports_only_what_it_needs() -> None:
