@@ -15,11 +15,12 @@ from argosy.config import Address
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.http import Connection
 from argosy.frontend.site import Site
+from argosy.frontend.tunnel import RECEIVE, Tunnel
 
 _BACKLOG = 1024
 _SWEEP_S = 1.0
-_FAREWELL_S = 86_400.0
-"""How long an answer may take over TLS once it is the last one. Who stops reading is swept long before that."""
+_FEW = 16
+"""Clients that may be on their way in when all places are taken, to be told so."""
 _GRACE_S = 0.5
 """How long a draining listener still reads requests that its clients may just have sent."""
 
@@ -36,6 +37,8 @@ class Listener:
         self._connections: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._emptied = asyncio.Event()
+        self.sealed = memoryview(bytearray(RECEIVE if tls else 0))
+        """Where all tunnels receive."""
 
     def __repr__(self) -> str:
         return f"<Listener {self.address} {len(self._connections)} connections{' draining' if self.site.draining else ''}>"
@@ -58,14 +61,19 @@ class Listener:
         if self.address.scheme == "unix":
             self._server = await loop.create_unix_server(make, sock=self._socket, backlog=_BACKLOG)
         else:
-            handshake_s, farewell_s = (self.site.limits.header_timeout_s, _FAREWELL_S) if self._tls else (None, None)
-            self._server = await loop.create_server(
-                make, sock=self._socket, backlog=_BACKLOG, ssl=self._tls, ssl_handshake_timeout=handshake_s, ssl_shutdown_timeout=farewell_s
-            )
+            self._server = await loop.create_server(make, sock=self._socket, backlog=_BACKLOG)
         self._sweeper = loop.call_later(_SWEEP_S, self._sweep)
 
-    def _connect(self) -> Connection:
-        return Connection(self.site, self)
+    def _connect(self) -> Connection | Tunnel:
+        return Connection(self.site, self) if self._tls is None else Tunnel(self._tls, self)
+
+    def expect(self, tunnel: Tunnel, timeout_s: float) -> None:
+        """A client is on its way in, and may be for so long."""
+        self.site.arrivals.add(tunnel, self.site.loop.time() + timeout_s)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        self.site.arrivals.fit(max(_FEW, self.site.limits.connections - self.site.counters.connections))
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False when there are too many."""
@@ -74,6 +82,7 @@ class Listener:
             return False
         self._connections.add(connection)
         self.site.counters.connections += 1
+        self._make_room()
         return True
 
     def forget(self, connection: Connection) -> None:
@@ -88,17 +97,19 @@ class Listener:
         now = self.site.loop.time()
         for connection in tuple(self._connections):
             connection.sweep(now)
+        self.site.arrivals.sweep(now)
         self._sweeper = self.site.loop.call_later(_SWEEP_S, self._sweep)
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new, answer what has been received, and end every connection; at the latest after `timeout_s` seconds."""
         self.stop_accepting()
         self.site.drain()
-        if not self._connections:
+        if not self._connections and not (self._tls and self.site.arrivals):
             return
         grace_s = min(_GRACE_S, timeout_s)
         await asyncio.sleep(grace_s)
         self._emptied.clear()
+        self._turn_away()
         for connection in tuple(self._connections):
             connection.drain()
         if self._connections:
@@ -122,8 +133,14 @@ class Listener:
         self.stop_accepting()
         if self._sweeper is not None:
             self._sweeper.cancel()
+        self._turn_away()
         for connection in tuple(self._connections):
             connection.abort()
+
+    def _turn_away(self) -> None:
+        """End those who are on their way in."""
+        if self._tls is not None:
+            self.site.arrivals.leave(self)
 
 
 def _bound_tcp(address: Address) -> socket.socket:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError
+from argosy.frontend.arrivals import Arrivals
 from argosy.frontend.limits import Limits
 from argosy.frontend.plan import Plan
 from argosy.frontend.target import split_target
@@ -173,6 +174,8 @@ class Site:
     gate: Gate | None = None
     """Asks for tokens, if there are any."""
     unread: Unread = field(default_factory=lambda: Unread(_UNREAD))
+    """Shared by all listeners."""
+    arrivals: Arrivals = field(default_factory=Arrivals)
     """Shared by all listeners."""
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False

@@ -6,6 +6,7 @@ import asyncio
 
 from argosy.config import Address, Config
 from argosy.dataplane.registry import Registry
+from argosy.frontend.arrivals import Arrivals
 from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
 from argosy.frontend.site import Budget, HttpCounters, Site, Unread
@@ -31,6 +32,7 @@ class Sites:
         self._tls = tls_context(config) if config.uses_tls else None
         self._budget = Budget(config.request_memory_bytes)
         self._unread = Unread(config.unread_memory_bytes)
+        self._arrivals = Arrivals()
         self._sites: list[Site] = []
 
     def __repr__(self) -> str:
@@ -45,8 +47,9 @@ class Sites:
         """A listener that is not bound yet."""
         cors = _cors(self._config)
         site = Site(
-            self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, cors, self._gate, self._unread
-        )
+            self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, cors, self._gate, self._unread,
+            self._arrivals,
+        )  # fmt: skip
         self._sites.append(site)
         return Listener(address, site, self._tls if address.scheme == "https" else None)
 
