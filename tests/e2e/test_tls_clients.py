@@ -17,11 +17,13 @@ import pytest
 
 from argosy.config import Address, Config
 from argosy.frontend.http import Connection
+from argosy.frontend.newcomers import Newcomers
 from argosy.frontend.progress import progress
+from argosy.messages import Response
 from argosy.server.tls import tls_context
 from argosy.testing.http import FakeModel, read_replies
 from e2e.test_listener import LAST, LOOPS, PING, POST, Served, client_tls, serving, until, upload
-from fakes.certificates import Identity, identity
+from fakes.certificates import Identity, authority, identity
 
 Story = Callable[[Served, Identity], Awaitable[None]]
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
@@ -382,3 +384,189 @@ def test_a_client_that_changes_its_keys_is_answered(told: Callable[..., None], o
         await client.wait()
 
     told(story)
+
+
+def newcomers(served: Served) -> Newcomers:
+    """Those who are on their way in."""
+    return served.listener.site.newcomers
+
+
+@pytest.mark.parametrize("part", [0, 1, 100, -1])
+def test_a_crowd_that_never_arrives_keeps_nobody_out(told: Callable[..., None], part: int) -> None:
+    """Half handshakes take the places that connections leave, and 16 when there are none; the oldest give way, others are served as always."""
+
+    async def story(served: Served, files: Identity) -> None:
+        trusted = client_tls(files.certificate, ssl.TLSVersion.TLSv1_3)
+        friend = await known(served, files)
+        crowd = [await silent(served, files) for _ in range(60)]
+        for number, client in enumerate(crowd):
+            client.writer.write(client.hello()[:part])
+            if number % 20 == 0:
+                assert (await served.ask(LAST, trusted)).status == 200
+        friend.writer.write(friend.sealed(PING))
+        assert read_replies(await friend.some())[0].status == 200
+        for client in crowd[: 60 - 20]:
+            await is_cut_off(client)
+        assert len(newcomers(served)) <= 20
+        assert newcomers(served).dropped >= 40
+        for client in [*crowd, friend]:
+            client.writer.close()
+        await until(lambda: not newcomers(served))
+
+    told(story, connections=20, header_timeout_s=600)
+
+
+def test_a_connection_takes_the_place_of_who_is_on_the_way(told: Callable[..., None]) -> None:
+    """Connections and those on the way are counted together: an established one more means one less on the way."""
+
+    async def story(served: Served, files: Identity) -> None:
+        crowd = [await silent(served, files) for _ in range(18)]
+        await until(lambda: len(newcomers(served)) == 18)
+        friends = [await known(served, files) for _ in range(2)]
+        await until(lambda: len(newcomers(served)) == 16)
+        for client in [*crowd, *friends]:
+            client.writer.close()
+
+    told(story, connections=18, header_timeout_s=600)
+
+
+def test_a_handshake_byte_by_byte_has_no_more_time(told: Callable[..., None]) -> None:
+    """What counts is when the client came, not when it sent last."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await silent(served, files)
+        begin = asyncio.get_running_loop().time()
+        for byte in client.hello()[:50]:
+            client.writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        newcomers(served).sweep(begin + 599)
+        assert len(newcomers(served)) == 1
+        newcomers(served).sweep(asyncio.get_running_loop().time() + 601)
+        assert not newcomers(served)
+        await is_cut_off(client)
+
+    told(story, header_timeout_s=600)
+
+
+def test_who_is_told_that_there_is_no_place_must_go(told: Callable[..., None]) -> None:
+    """Over the limit a client is told 503 through TLS, and let go soon although it stays; meanwhile it takes one of few places."""
+
+    async def story(served: Served, files: Identity) -> None:
+        friend = await known(served, files)
+        refused = await silent(served, files)
+        await refused.shake_hands()
+        assert read_replies(await refused.everything())[0].status == 503
+        assert (len(newcomers(served)), served.listener.site.counters.connections_refused) == (1, 1)
+        newcomers(served).sweep(asyncio.get_running_loop().time() + 2.1)
+        assert not newcomers(served)
+        await is_cut_off(refused)
+        friend.writer.write(friend.sealed(LAST))
+        assert read_replies(await friend.everything())[0].status == 200
+        friend.writer.close()
+
+    told(story, connections=1, linger_s=2)
+
+
+@pytest.mark.parametrize("noise", [b"\x16\x03\x01\xff\xff" + b"x" * 100, b"\x16\x03\x01\0\x05hello"])
+def test_what_is_no_handshake_is_told_so_in_tls(told: Callable[..., None], noise: bytes) -> None:
+    """Records that are no handshake are answered with an alert, by which TLS on the other side can tell what is wrong."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await silent(served, files)
+        client.writer.write(noise)
+        assert (await client.reader.read(-1))[:2] == b"\x15\x03"
+        client.writer.close()
+
+    told(story, header_timeout_s=600)
+
+
+def test_unread_answers_count(told: Callable[..., None]) -> None:
+    """What a client leaves unread counts over TLS as it does without; beyond the limit whoever has most to read is cut off."""
+
+    async def story(served: Served, files: Identity) -> None:
+        site = served.listener.site
+        site.unread.limit = 1_000_000
+        clients = []
+        for number in range(3):
+            client = await known(served, files)
+            client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+            cast(asyncio.Transport, client.writer.transport).pause_reading()
+            client.writer.write(client.sealed(upload(8_000_000, last=False)[0]))
+            await until(lambda number=number: site.counters.successful == number + 1)  # type: ignore[misc] # mypy knows no defaults of lambdas
+            clients.append(client)
+        await until(lambda: site.unread.cut == 2)
+        await until(lambda: len(served.listener._connections) == 1)
+        (last,) = served.listener._connections
+        assert last.is_paused
+        assert 1_000_000 < last.unread_bytes < 8_100_000
+        for client in clients:
+            client.writer.transport.abort()
+
+    told(story)
+
+
+def test_what_comes_during_a_pause_is_answered_after_it(told: Callable[..., None]) -> None:
+    """Requests behind one that takes long, in its very record and after it, wait sealed, and are answered in order."""
+
+    async def story(served: Served, files: Identity) -> None:
+        client = await known(served, files)
+        post = POST + b"Content-Length: 1\r\n\r\n"
+        client.writer.write(client.sealed(post + b"1" + post + b"2" + post + b"3"))
+        await until(lambda: bool(served.model.jobs))
+        client.writer.write(client.sealed(post + b"4" + LAST))
+        for body in (b"1", b"2", b"3", b"4"):
+            await until(lambda: bool(served.model.jobs))
+            served.model.answer(Response(200, body))
+        assert [reply.body for reply in read_replies(await client.everything())[:4]] == [b"1", b"2", b"3", b"4"]
+        client.writer.close()
+
+    told(story, FakeModel(arena_size=1 << 20))
+
+
+def test_a_server_that_stops_waits_for_no_handshake(tmp_path: Path) -> None:
+    """Who is on the way when the server stops has half a second; who arrives in it is served."""
+
+    async def story() -> None:
+        files = identity(tmp_path)
+        context = tls_context(Config(private_key_file=files.key, certificate_file=files.certificate))
+        async with serving(Address("https", "127.0.0.1", 0), context, header_timeout_s=600) as served:
+            never, late = await silent(served, files), await silent(served, files)
+            await until(lambda: len(newcomers(served)) == 2)
+            draining = asyncio.ensure_future(served.listener.drain(20))
+            await asyncio.sleep(0)
+            await late.shake_hands()
+            late.writer.write(late.sealed(PING))
+            assert read_replies(await late.everything())[0].header("connection") == "close"
+            await is_cut_off(never)
+            late.writer.close()
+            await draining
+
+    asyncio.run(asyncio.wait_for(story(), 30))
+
+
+async def shake_hands_and_listen(client: Records) -> None:
+    """With TLS 1.3 only what the server says next tells whether it took the client's part of the handshake."""
+    await client.shake_hands()
+    await client.some()
+
+
+def test_clients_with_junk_for_a_certificate(tmp_path: Path) -> None:
+    """Where certificates are required, who has none, or one of somebody else, is told by an alert, takes no place and is in no log."""
+
+    async def story() -> None:
+        files, trusted, stranger = identity(tmp_path), authority(tmp_path, "ours"), authority(tmp_path, "theirs")
+        config = Config(private_key_file=files.key, certificate_file=files.certificate, client_ca_file=trusted.certificate)
+        async with serving(Address("https", "127.0.0.1", 0), tls_context(config)) as served:
+            for shown in (None, stranger.client(tmp_path, "mallory"), trusted.client(tmp_path, "old", days=-1)):
+                for version in VERSIONS:
+                    context = client_tls(files.certificate, version)
+                    if shown is not None:
+                        context.load_cert_chain(*shown)
+                    client = Records(*await served.connect(), context)
+                    with pytest.raises(ssl.SSLError, match=r"ALERT|alert"):
+                        await shake_hands_and_listen(client)
+                    client.writer.close()
+            await until(lambda: not newcomers(served))
+            assert served.listener.site.counters.connections == 0
+
+    asyncio.run(asyncio.wait_for(story(), 30))

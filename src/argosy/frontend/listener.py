@@ -69,11 +69,11 @@ class Listener:
 
     def expect(self, tunnel: Tunnel, timeout_s: float) -> None:
         """A client is on its way in, and may be for so long."""
-        self.site.arrivals.add(tunnel, self.site.loop.time() + timeout_s)
+        self.site.newcomers.add(tunnel, self.site.loop.time() + timeout_s)
         self._make_room()
 
     def _make_room(self) -> None:
-        self.site.arrivals.fit(max(_FEW, self.site.limits.connections - self.site.counters.connections))
+        self.site.newcomers.fit(max(_FEW, self.site.limits.connections - self.site.counters.connections))
 
     def admit(self, connection: Connection) -> bool:
         """Count a new connection; False when there are too many."""
@@ -97,14 +97,14 @@ class Listener:
         now = self.site.loop.time()
         for connection in tuple(self._connections):
             connection.sweep(now)
-        self.site.arrivals.sweep(now)
+        self.site.newcomers.sweep(now)
         self._sweeper = self.site.loop.call_later(_SWEEP_S, self._sweep)
 
     async def drain(self, timeout_s: float) -> None:
         """Accept nothing new, answer what has been received, and end every connection; at the latest after `timeout_s` seconds."""
         self.stop_accepting()
         self.site.drain()
-        if not self._connections and not (self._tls and self.site.arrivals):
+        if not self._connections and not (self._tls and self.site.newcomers):
             return
         grace_s = min(_GRACE_S, timeout_s)
         await asyncio.sleep(grace_s)
@@ -140,7 +140,7 @@ class Listener:
     def _turn_away(self) -> None:
         """End those who are on their way in."""
         if self._tls is not None:
-            self.site.arrivals.leave(self)
+            self.site.newcomers.leave(self)
 
 
 def _bound_tcp(address: Address) -> socket.socket:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from argosy.dataplane.registry import Registry
 from argosy.dataplane.served import ServedModel
 from argosy.errors import ArgosyError
-from argosy.frontend.arrivals import Arrivals
 from argosy.frontend.limits import Limits
+from argosy.frontend.newcomers import Newcomers
 from argosy.frontend.plan import Plan
 from argosy.frontend.target import split_target
 from argosy.protocols.endpoint import Dialect, Predict
@@ -175,7 +175,7 @@ class Site:
     """Asks for tokens, if there are any."""
     unread: Unread = field(default_factory=lambda: Unread(_UNREAD))
     """Shared by all listeners."""
-    arrivals: Arrivals = field(default_factory=Arrivals)
+    newcomers: Newcomers = field(default_factory=Newcomers)
     """Shared by all listeners."""
     ids: RequestIds = field(default_factory=RequestIds)
     draining: bool = False

@@ -64,7 +64,7 @@ class Tunnel(asyncio.BufferedProtocol, asyncio.Transport):
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone."""
         self._is_closing = True
-        self.listener.site.arrivals.remove(self)
+        self.listener.site.newcomers.remove(self)
         connection, self._connection, self._tls = self._connection, None, None
         if connection is not None:
             connection.connection_lost(error)
@@ -121,7 +121,7 @@ class Tunnel(asyncio.BufferedProtocol, asyncio.Transport):
             return
         self._flush()
         listener = self.listener
-        listener.site.arrivals.remove(self)
+        listener.site.newcomers.remove(self)
         self._connection = connection = Connection(listener.site, listener)
         connection.connection_made(self)
         if connection.ended:  # there are too many: it is told so, which takes a place as well

@@ -6,9 +6,9 @@ import asyncio
 
 from argosy.config import Address, Config
 from argosy.dataplane.registry import Registry
-from argosy.frontend.arrivals import Arrivals
 from argosy.frontend.limits import Limits
 from argosy.frontend.listener import Listener
+from argosy.frontend.newcomers import Newcomers
 from argosy.frontend.site import Budget, HttpCounters, Site, Unread
 from argosy.logs import RecordLog
 from argosy.protocols.endpoint import Dialect
@@ -32,7 +32,7 @@ class Sites:
         self._tls = tls_context(config) if config.uses_tls else None
         self._budget = Budget(config.request_memory_bytes)
         self._unread = Unread(config.unread_memory_bytes)
-        self._arrivals = Arrivals()
+        self._newcomers = Newcomers()
         self._sites: list[Site] = []
 
     def __repr__(self) -> str:
@@ -48,7 +48,7 @@ class Sites:
         cors = _cors(self._config)
         site = Site(
             self._loop, dialect, self._registry, _limits(self._config), self._budget, self._http, self._access, cors, self._gate, self._unread,
-            self._arrivals,
+            self._newcomers,
         )  # fmt: skip
         self._sites.append(site)
         return Listener(address, site, self._tls if address.scheme == "https" else None)

@@ -13,7 +13,7 @@ _log = logging.getLogger("argosy.frontend")
 _TELL_S = 60.0
 
 
-class Arrivals:
+class Newcomers:
     """They take the places that connections leave. When there is none left, whoever has been on the way for longest loses his to the next one.
 
     So a crowd that never arrives keeps nobody out: who does arrive needs milliseconds.
@@ -27,7 +27,7 @@ class Arrivals:
         self._told_at = float("-inf")
 
     def __repr__(self) -> str:
-        return f"<Arrivals {len(self._deadlines)} on the way, {self.dropped} dropped>"
+        return f"<Newcomers {len(self._deadlines)} on the way, {self.dropped} dropped>"
 
     def __len__(self) -> int:
         return len(self._deadlines)
