@@ -56,6 +56,8 @@ KINDS = frozenset(range(1, 13))
 HEADER = struct.Struct("<HBBHHQI")
 JOB = struct.Struct("<QIHHHIIQQ")
 """seq, milliseconds left (0: no deadline), flags, lengths of id, content type, headers, parts, body; arena offset."""
+SEQ = struct.Struct("<Q")
+"""What a job record begins with."""
 PART = struct.Struct("<IHI")
 """lengths of name, content type and value, which follow. The name of a form field is whatever a client sends, and may be the whole body."""
 ANSWER = struct.Struct("<QHHHIIII")
@@ -81,6 +83,8 @@ CANCEL_OFFSET = 1024
 CANCEL_SLOTS = 1024
 MAX_JOBS = 64
 """At most so many jobs in one JOBS frame."""
+LONGEST_TYPE = 0xFFFF
+"""Bytes of a content type."""
 MAX_FRAME = (1 << 32) - 1
 
 MARK = b"\x1e"
@@ -198,6 +202,14 @@ def read_headers(block: Buffer) -> List[Tuple[str, str]]:
     return list(zip(flat[::2], flat[1::2]))  # noqa: B905  strict= needs Python 3.10
 
 
+def job_shape(n_id: int, n_type: int, n_headers: int, n_body: int) -> bytes:
+    """What the record of a job with an ordinary body says between its seq and its id. Raises `WireError` for a length that has no room."""
+    try:
+        return JOB.pack(0, 0, 0, n_id, n_type, n_headers, 0, n_body, 0)[SEQ.size :]
+    except struct.error as error:
+        raise WireError(str(error)) from error
+
+
 def read_jobs(data: memoryview, count: int) -> List[Job]:
     """The jobs of a JOBS frame. Raises `WireError` unless exactly `count` records fill the data."""
     jobs = []
@@ -268,6 +280,28 @@ def read_answers(data: Buffer) -> List[Answer]:
     if at != end:
         raise WireError("cut answer record")
     return answers
+
+
+def plain_answers(data: Buffer) -> Optional[List[Tuple[int, int, bytes]]]:
+    """The same as seq, microseconds and body, if all of them have the status 200 and neither phrase nor headers and are not large; else None."""
+    end = len(data)
+    if end > _SMALL:
+        return None
+    raw = bytes(data)
+    answers = []
+    at = 0
+    unpack, size = ANSWER.unpack_from, ANSWER.size
+    try:
+        while at < end:
+            seq, flags, status, _, busy_us, n_phrase, n_headers, n_body = unpack(raw, at)
+            if status != 200 or flags != LAST or n_phrase or n_headers:
+                return None
+            begin = at + size
+            at = begin + n_body
+            answers.append((seq, busy_us, raw[begin:at]))
+    except struct.error:
+        return None
+    return answers if at == end else None
 
 
 def output_mark(ids: str) -> bytes:

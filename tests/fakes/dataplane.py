@@ -59,6 +59,10 @@ class Client:
         if self.broken:
             raise ConnectionResetError("the client is gone")
 
+    def answer(self, body: bytes, now: float) -> None:
+        """Remember the ordinary answer."""
+        self.respond(Response(200, body))
+
     def respond(self, response: Response) -> None:
         """Remember the answer."""
         assert self.flow is None

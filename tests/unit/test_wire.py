@@ -99,6 +99,35 @@ def test_jobs_that_do_not_fill_their_frame_are_refused(count: int, change: int) 
         wire.read_jobs(memoryview(data), count)
 
 
+@given(strategies.lists(strategies.binary(max_size=50), min_size=1, max_size=6))
+def test_plain_answers_come_back(bodies: list[bytes]) -> None:
+    """Seq, microseconds and body of each, from bytes and from a view of them."""
+    data = b"".join(wire.answer_record(seq, 200, body, busy_us=seq + 7) for seq, body in enumerate(bodies))
+    expected = [(seq, seq + 7, body) for seq, body in enumerate(bodies)]
+    assert wire.plain_answers(data) == wire.plain_answers(memoryview(data)) == expected
+    assert [(answer.seq, answer.busy_us, answer.body) for answer in wire.read_answers(data)] == expected
+
+
+@pytest.mark.parametrize("other", [
+    wire.answer_record(2, 201, b"x"), wire.answer_record(2, 200, b"x", flags=0), wire.failure_record(2, 11, "no", status=200),
+    wire.answer_record(2, 200, b"x", phrase=b"Fine"), wire.answer_record(2, 200, b"x", headers=b"a\0b"), wire.answer_record(2, 200, bytes(70_000)),
+    wire.answer_record(2, 200, b"abc")[:-1], wire.answer_record(2, 200, b"")[:-1], b"x",
+])  # fmt: skip
+def test_other_answers_are_not_plain(other: bytes) -> None:
+    """One that is anything else, large or cut makes all of them take the way on which it is looked at closely."""
+    assert wire.plain_answers(wire.answer_record(1, 200, b"OK") + other) is None
+
+
+def test_the_shape_is_the_middle_of_a_record() -> None:
+    """Behind the seq, before the id; what has no room in it is refused."""
+    record = job_record(7, b"body", "a/b", id="some", headers=[("H", "v")])
+    shape = wire.job_shape(4, 3, 3, 4)
+    assert record == wire.SEQ.pack(7) + shape + b"some" + b"a/b" + b"H\0v" + b"body"
+    wire.job_shape(4, wire.LONGEST_TYPE, 0, 0)
+    with pytest.raises(wire.WireError):
+        wire.job_shape(4, wire.LONGEST_TYPE + 1, 0, 0)
+
+
 @given(strategies.lists(strategies.tuples(TEXT, strategies.binary(max_size=20), strategies.binary(max_size=50), strategies.booleans()), max_size=6))
 def test_answers_come_back(answers: list[tuple[str, bytes, bytes, bool]]) -> None:
     """Answers and failures in order."""

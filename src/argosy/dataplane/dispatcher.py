@@ -28,10 +28,14 @@ _LONGEST = 1 << 30
 """A message that is longer carries no further job."""
 _MOST_RETURNS = 3
 _SETTLED = JobState.SETTLED
+_SEQ = wire.SEQ.pack
 _RECORD = wire.JOB.pack
 _RECORD_SIZE = wire.JOB.size
 _ONE_BY_ONE = -1.0
 """Microseconds that a message of a model that streams is worth: with more than one batch, jobs would wait behind a client that reads slowly."""
+
+_Timed = tuple[int, int, int]
+"""Of answers: how many, microseconds in the handler together, and of the last one."""
 
 
 class Dispatcher:
@@ -65,7 +69,8 @@ class Dispatcher:
         self._lanes: set[WorkerLane] = set()
         """All that have jobs or may get some, also when they are free or busy no more."""
         self._matcher = self._match
-        self._scheduled = False
+        self.is_awake = False
+        """Whether it looks for a match at the end of this turn of the loop."""
         self._timer: asyncio.TimerHandle | None = None
         self.on_idle: Callable[[], None] | None = None
         """Told when nothing waits and nothing runs."""
@@ -98,12 +103,12 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Jobs or workers have come: look for a match at the end of this turn of the loop, so that what comes together goes together."""
-        if not self._scheduled and (self._free or self._busy):
-            self._scheduled = True
+        if not self.is_awake and (self._free or self._busy):
+            self.is_awake = True
             self.loop.call_soon(self._matcher)
 
     def _match(self) -> None:
-        self._scheduled = False
+        self.is_awake = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -123,7 +128,7 @@ class Dispatcher:
 
     def _spread(self) -> None:
         """Deal what waits to the workers with the most room. No job waits for a batch."""
-        self._scheduled = False
+        self.is_awake = False
         while self._free and (waiting := len(self.queue)):
             lane = max(self._free, key=operator.attrgetter("room"))
             count = min(lane.room, -(-waiting // len(self._free)), wire.MAX_JOBS)
@@ -142,44 +147,42 @@ class Dispatcher:
 
     def _send(self, lane: WorkerLane, jobs: list[Request], now: float) -> None:
         """Send jobs in one message. A job that cannot be written fails alone; what makes the message too long waits for the next one."""
-        pieces: list[Buffer] = [b""]
-        length = count = 0
-        seq = lane.next_seq
-        waited = 0.0
-        in_flight = lane.jobs
-        for job in jobs:
-            if length > _LONGEST:
-                self.queue.put_back(jobs[count:])
-                break
-            count += 1
-            try:
-                if type(job) is PlainRequest:  # nearly every one: what `_append_record` does, less what such a job cannot have
-                    id, kind, headers, body = job.id, job.content_type, job.headers, job.body
-                    n_id, n_kind, n_headers, n_body = len(id), len(kind), len(headers), len(body)
-                    pieces += (_RECORD(seq, 0, 0, n_id, n_kind, n_headers, 0, n_body, 0), id, kind, headers, body)
-                    length += _RECORD_SIZE + n_id + n_kind + n_headers + n_body
-                else:
-                    length += _append_record(pieces, job, seq, now)
-            except (wire.WireError, struct.error) as error:
-                _release(job)
-                self.fail(job, ArgosyError(ErrorCode.INVALID_REQUEST, f"The request cannot be handed to a worker: {error}"))
-                continue
-            in_flight[seq] = job
-            waited += now - job.admitted_at
-            seq += 1
-        sent = seq - lane.next_seq
-        if not sent:
+        first = lane.next_seq
+        pieces, length = _plain_records(jobs, first)
+        if not length or length > _LONGEST:
+            pieces, length, jobs = self._records(jobs, first, now)
+        if not jobs:
             self._release_lane(lane)
             return
-        lane.next_seq = seq
-        self.counters.queue_us += int(waited * 1e6)
-        self.running += sent
-        pieces[0] = wire.frame_header(wire.JOBS, length, count=sent)
+        count = len(jobs)
+        lane.next_seq = first + count
+        lane.jobs.update(zip(range(first, first + count), jobs, strict=True))
+        self.counters.queue_us += int((count * now - sum([job.admitted_at for job in jobs])) * 1e6)
+        self.running += count
+        pieces[0] = wire.frame_header(wire.JOBS, length, count=count)
         if length <= _JOINED:
             lane.member.send(b"".join(pieces))
         else:
             lane.member.send_pieces(pieces)
         lane.sent(now)
+
+    def _records(self, jobs: list[Request], seq: int, now: float) -> tuple[list[Buffer], int, list[Request]]:
+        """The records of jobs of any kind behind a place for the header of their frame, their length, and which jobs they are of."""
+        pieces: list[Buffer] = [b""]
+        written: list[Request] = []
+        length = 0
+        for at, job in enumerate(jobs):
+            if length > _LONGEST:
+                self.queue.put_back(jobs[at:])
+                break
+            try:
+                length += _append_record(pieces, job, seq + len(written), now)
+            except (wire.WireError, struct.error) as error:
+                _release(job)
+                self.fail(job, ArgosyError(ErrorCode.INVALID_REQUEST, f"The request cannot be handed to a worker: {error}"))
+            else:
+                written.append(job)
+        return pieces, length, written
 
     def _release_lane(self, lane: WorkerLane) -> None:
         """A worker that takes jobs again is free."""
@@ -191,13 +194,67 @@ class Dispatcher:
 
     def answered(self, lane: WorkerLane, data: Buffer) -> None:
         """Settle the jobs that `data` answers. Raises `wire.WireError` on an answer that was not asked for."""
-        answers = wire.read_answers(data)
-        if not answers or not lane.messages:
+        if not len(data) or not lane.messages:
             raise wire.WireError("a message without answers, or answers without a message")
         now = self.loop.time()
-        jobs, policy = lane.jobs, self.policy
-        on_batch = self._on_batch if policy.batch_size == 1 else None
-        handler_us = 0
+        plain = wire.plain_answers(data)
+        timed = self._settle_plain(lane, plain, now) if plain is not None else self._settle_all(lane, wire.read_answers(data), now)
+        if timed is None:
+            return
+        count, handler_us, busy_us = timed
+        if self.policy.batch_size == 1:
+            self.counters.batches += count
+            self.counters.handler_us += handler_us
+        else:
+            self._count_batches(now)
+        job_us = busy_us / max(1, self.policy.batch_size)
+        self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
+        lane.progress(now)
+        self._release_lane(lane)
+        if len(self.queue):
+            self.wake()
+        elif not self.running and self.on_idle is not None:
+            self.on_idle()
+
+    def _settle_plain(self, lane: WorkerLane, answers: list[tuple[int, int, bytes]], now: float) -> _Timed:
+        """Settle jobs with ordinary answers: what `_settle_all` does, less what such answers cannot need."""
+        jobs, early = lane.jobs, lane.early
+        is_single, on_batch = self.policy.batch_size == 1, self._on_batch
+        answered = gone = handler_us = busy_us = 0
+        try:
+            for seq, busy_us, body in answers:
+                handler_us += busy_us
+                job = jobs.pop(seq, None)
+                if job is None:
+                    if seq not in early:
+                        raise wire.WireError(f"an answer to one of the jobs {[seq for seq, *_ in answers]}, which it does not have")
+                    early.remove(seq)
+                    continue
+                gone += 1
+                if type(job) is not PlainRequest:
+                    _release(job)
+                if job.state is _SETTLED:
+                    _uncancel(lane, seq)
+                else:
+                    job.state = _SETTLED
+                    answered += 1
+                    try:
+                        job.sink.answer(body, now)
+                    except Exception:  # noqa: BLE001  the job boundary, as in `_settle`
+                        self._reply_lost(job)
+                if not is_single:
+                    self._batch.append((busy_us, job.id, False))
+                elif on_batch is not None:
+                    on_batch((now, self.name, busy_us, job.id))
+        finally:
+            self.running -= gone
+            self.counters.answered += answered
+        return len(answers), handler_us, busy_us
+
+    def _settle_all(self, lane: WorkerLane, answers: list[wire.Answer], now: float) -> _Timed | None:
+        """Settle jobs with answers of any kind; None if a streamed one begins."""
+        jobs, is_single = lane.jobs, self.policy.batch_size == 1
+        handler_us = busy_us = 0
         for answer in answers:
             seq, busy_us = answer[0], answer[5]
             handler_us += busy_us
@@ -207,29 +264,16 @@ class Dispatcher:
                 continue
             if job is None or not answer[1]:
                 self._begin(lane, job, answers)
-                return
+                return None
             self._settle(lane, job, answer)
             # only now: a job whose answer cannot be read is settled when the worker is gone
             del jobs[seq]
             self.running -= 1
-            if on_batch is not None:
-                if not answer[2]:
-                    on_batch((now, self.name, busy_us, job.id))
-            elif policy.batch_size > 1:
+            if not is_single:
                 self._batch.append((busy_us, job.id, answer[2]))
-        if policy.batch_size == 1:
-            self.counters.batches += len(answers)
-            self.counters.handler_us += handler_us
-        else:
-            self._count_batches(now)
-        job_us = busy_us / max(1, policy.batch_size)
-        self.job_us = job_us if self.job_us is UNKNOWN_US else self.job_us + _SMOOTHING * (job_us - self.job_us)
-        lane.progress(now)
-        self._release_lane(lane)
-        if len(self.queue):
-            self.wake()
-        elif not self.running and self.on_idle is not None:
-            self.on_idle()
+            elif self._on_batch is not None and not answer[2]:
+                self._on_batch((now, self.name, busy_us, job.id))
+        return len(answers), handler_us, busy_us
 
     def _begin(self, lane: WorkerLane, job: Request | None, answers: list[wire.Answer]) -> None:
         """A streamed answer begins. Raises `wire.WireError` when it cannot."""
@@ -265,11 +309,9 @@ class Dispatcher:
         """Raises `wire.WireError`, before anything has changed, when the headers cannot be read."""
         seq, _, failed, status, _, _, phrase, headers, body = answer
         pairs = wire.read_headers(headers) if headers and not failed else None
-        if job.slot is not None:
-            job.slot.release()
-        if job.state is _SETTLED:  # nobody waits any more; its cancel byte may serve another job
-            if lane.member.page is not None:
-                lane.member.page.uncancel(seq)
+        _release(job)
+        if job.state is _SETTLED:
+            _uncancel(lane, seq)
             return
         if failed:
             self.fail(job, _error(answer))
@@ -279,7 +321,10 @@ class Dispatcher:
         try:
             job.sink.respond(Response(status, body, phrase, pairs))
         except Exception:  # noqa: BLE001  the job boundary: one client's trouble must not reach the link
-            _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))
+            self._reply_lost(job)
+
+    def _reply_lost(self, job: Request) -> None:
+        _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))
 
     def _count_batches(self, now: float) -> None:
         """Every answer tells the time of its whole batch, and the answers of a batch are neighbours; a batch counts once."""
@@ -386,6 +431,17 @@ class Dispatcher:
             self.on_idle()
 
 
+def _plain_records(jobs: list[Request], seq: int) -> tuple[list[Buffer], int]:
+    """The records of ordinary jobs behind a place for the header of their frame, and their length; 0 if not all are of that kind."""
+    pieces: list[Buffer] = [b""]
+    for job in jobs:
+        if not isinstance(job, PlainRequest):
+            return [], 0
+        pieces += (_SEQ(seq), job.shape, job.id, job.content_type, job.headers, job.body)
+        seq += 1
+    return pieces, sum(map(len, pieces))
+
+
 def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> int:
     """Append the job record to `pieces`; its length."""
     parts = wire.parts_block([(part.name, part.content_type, part.value) for part in job.parts]) if job.parts else b""
@@ -407,6 +463,12 @@ def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> 
 def _release(job: Request) -> None:
     if job.slot is not None:
         job.slot.release()
+
+
+def _uncancel(lane: WorkerLane, seq: int) -> None:
+    """Nobody waits for the answer that came; the place of the job's cancel byte may serve another one."""
+    if lane.member.page is not None:
+        lane.member.page.uncancel(seq)
 
 
 def _error(answer: wire.Answer) -> ArgosyError:

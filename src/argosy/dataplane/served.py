@@ -14,7 +14,7 @@ from argosy.dataplane.dispatcher import Dispatcher
 from argosy.dataplane.model import Counters, WorkerInfo
 from argosy.dataplane.queue import JobQueue
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.messages import Request
+from argosy.messages import PlainRequest, Request
 from argosy.supervisor.arena import Arena
 from argosy.supervisor.member import Lane, Member, Surroundings
 from argosy.supervisor.pool import Pool
@@ -105,14 +105,17 @@ class ServedModel:
 
     def submit(self, request: Request) -> None:
         """Admit a request, or settle it with a refusal."""
-        if not request.admitted_at:
+        dispatcher = self.dispatcher
+        is_plain = type(request) is PlainRequest  # nearly every one; what it cannot have is not asked for
+        if not is_plain and not request.admitted_at:
             request.admitted_at = self._loop.time()
-        refusal = self.dispatcher.refusal
+        refusal = dispatcher.refusal
         if refusal is None and not self._closing and self._queue.put(request):
             self.counters.admitted += 1
-            self.dispatcher.wake()
-            if request.deadline:
-                self._loop.call_at(request.deadline, self.dispatcher.expire, request.deadline)
+            if not dispatcher.is_awake:
+                dispatcher.wake()
+            if not is_plain and request.deadline:
+                self._loop.call_at(request.deadline, dispatcher.expire, request.deadline)
             return
         self.counters.refused += 1
         if request.slot is not None:

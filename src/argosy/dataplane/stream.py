@@ -69,8 +69,12 @@ class Stream:
             _log.exception("request %s: its client could not be given the streamed answer", self._job.id.decode("latin-1"))
             self._leave(self._job)
 
-    def respond(self, response: Response) -> None:
+    def answer(self, body: bytes, now: float) -> None:
         """The worker said that this was all."""
+        self.sink.end()
+
+    def respond(self, response: Response) -> None:
+        """The same."""
         self.sink.end()
 
     def end(self) -> None:

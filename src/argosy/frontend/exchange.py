@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
+from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.frontend.head import NO_HEAD, Head
 from argosy.frontend.limits import Problem
@@ -25,16 +26,19 @@ if TYPE_CHECKING:
     from argosy.supervisor.arena import ArenaSlot
 
 _log = logging.getLogger("argosy.frontend")
-_PLAIN_1 = b"HTTP/1.1 200 \r\nx-request-id: "
-_PLAIN_2 = b"\r\n" + NO_CACHE + b"content-length: "
-_PLAIN_3 = b"\r\nconnection: keep-alive\r\n\r\n"
+_PLAIN = b"HTTP/1.1 200 \r\nx-request-id: "
 _JOINED = 64 * 1024
 
 
 class Exchange:
     """From the first byte of a request to the last one of its reply. The connection makes it and is told when it is over."""
 
-    # class attributes are the defaults: setting them for each request would cost more than all that is done with them
+    # class attributes are the defaults: setting them for each request would cost more than all that is done with them. No constructor either:
+    # calling one takes as much again as to make the object and set what it needs
+    connection: Connection
+    started: float
+    chunks: list[bytes | bytearray]
+    """Pieces of the body; not there when the request came without being parsed."""
     head = NO_HEAD
     id = b""
     received = 0
@@ -52,10 +56,14 @@ class Exchange:
     streamed: StreamedReply | None = None
     """The reply that comes in pieces, once it has begun."""
 
-    def __init__(self, connection: Connection, started: float) -> None:
-        self.connection = connection
-        self.started = started
-        self.chunks: list[bytes | bytearray] = []
+    @classmethod
+    def of(cls, connection: Connection, started: float) -> Exchange:
+        """The next one of a connection."""
+        exchange = cls()
+        exchange.connection = connection
+        exchange.started = started
+        exchange.chunks = []
+        return exchange
 
     def __repr__(self) -> str:
         return f"<Exchange {self.id.decode('latin-1')} {self.head!r} {self.received} received>"
@@ -68,7 +76,8 @@ class Exchange:
         try:
             if head.model is not None:  # nearly every request
                 chunks = self.chunks
-                self.predict(chunks[0] if len(chunks) == 1 else b"".join(chunks), head.block)
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                self.predict(self._shape(len(body)), head.block, body)
             elif head.large is not None and self.slot is not None:
                 slot, self.slot = self.slot, None
                 self.request = request = Request(self.id, head.content_type, head.block, slot.view, self, (), slot)
@@ -81,12 +90,26 @@ class Exchange:
         except Exception as error:  # noqa: BLE001  the boundary of a request: it fails, the server goes on
             self._broken(error)
 
-    def predict(self, body: Buffer, block: bytes) -> None:
+    def _shape(self, length: int) -> bytes:
+        """See `wire.job_shape`. Raises `ArgosyError`."""
+        try:
+            return wire.job_shape(len(self.id), len(self.head.content_type), len(self.head.block), length)
+        except wire.WireError as error:
+            raise ArgosyError(ErrorCode.INVALID_REQUEST, f"The request cannot be handed to a worker: {error}") from error
+
+    def predict(self, shape: bytes, block: bytes, body: Buffer) -> None:
         """Hand in an ordinary prediction: one with a small body, which is all of its input, and this header block. Any other goes through `start`."""
         head = self.head
         model = head.model
         assert model is not None
-        self.request = request = PlainRequest(self.id, head.content_type, block, body, self, self.started)
+        self.request = request = PlainRequest()
+        request.id = self.id
+        request.content_type = head.content_type
+        request.headers = block
+        request.body = body
+        request.sink = self
+        request.shape = shape
+        request.admitted_at = self.started
         try:
             model.submit(request)
         except ArgosyError as error:
@@ -162,36 +185,56 @@ class Exchange:
 
     # -- the reply sink ----------------------------------------------------------------------------------------------
 
-    def respond(self, response: Response) -> None:
-        """Send the answer of a handler. When that is not possible the connection ends, so that its client does not wait for ever."""
-        connection, body = self.connection, response.body
+    def answer(self, body: Buffer, now: float) -> None:
+        """Send an ordinary answer of a handler: at once what `Connection.send`, `Connection.finished` and those that they call would do about it."""
+        connection, head = self.connection, self.head
+        site, length = connection.site, len(body)
+        if not head.is_plain or connection.exchange is not self or site.is_special or length > _JOINED:
+            self._respond(Response(200, body))
+            return
         try:
-            # nearly every answer
-            if (
-                response.status == 200
-                and not response.phrase
-                and not response.headers
-                and self.head.is_plain
-                and connection.exchange is self
-                and not connection.site.is_special
-                and len(body) <= _JOINED
-            ):
-                # half the time of one format with all of it
-                connection.answered(self, b"".join((_PLAIN_1, self.id, _PLAIN_2, b"%d" % len(body), _PLAIN_3, body)))
+            reply = b"".join((_PLAIN, self.id, site.tails.get(length) or site.tail(length), body))
+            if connection.deferred is None:
+                connection.deferred = reply
+                if not site.senders:
+                    site.loop.call_soon(site.send)
+                site.senders.append(connection)
             else:
-                self._respond(response)
+                connection.deferred += reply
+            site.counters.successful += 1
+            connection.since = now
+            access = site.access
+            if access is not None:
+                access((now, connection.peer, head, "200", self.started))
+            is_plain = type(self.request) is PlainRequest
+            self.request = connection.exchange = None
+            if connection.waiting or connection.reading_paused:
+                connection.go_on()
+            if not is_plain:
+                self.free()  # last, for the memory may go to the next request of this very connection
         except Exception:
             connection.abort()
             raise
 
+    def respond(self, response: Response) -> None:
+        """Send the answer of a handler. When that is not possible the connection ends, so that its client does not wait for ever."""
+        if response.status == 200 and not response.phrase and not response.headers:
+            self.answer(response.body, self.connection.site.loop.time())
+        else:
+            self._respond(response)
+
     def _respond(self, response: Response) -> None:
         """Send an answer that needs a closer look."""
         status = response.status
-        chosen = _chosen(response)
-        if isinstance(chosen, ArgosyError):
-            self.fail(chosen)
-        else:
-            self._send(status, status_line(status, response.phrase), chosen, response.body, response.headers or ())
+        try:
+            chosen = _chosen(response)
+            if isinstance(chosen, ArgosyError):
+                self.fail(chosen)
+            else:
+                self._send(status, status_line(status, response.phrase), chosen, response.body, response.headers or ())
+        except Exception:
+            self.connection.abort()
+            raise
 
     def begin(self, response: Response, flow: Flow) -> None:
         """Send the head of an answer that comes in pieces. Who asked for the head alone waits for no more."""

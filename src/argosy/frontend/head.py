@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httptools
 
+from argosy import wire
 from argosy.frontend.limits import WRONG_VERSION, Limits, Problem, oversize, too_large
 from argosy.frontend.pattern import Pattern, pattern_of
 from argosy.frontend.plan import Plan
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:/+=")
 _LONGEST_ID = 128
 _LONGEST_SUBJECT = 256
+FRESH_ID = 36
+"""Characters of an id that the server gives."""
+_NOTHING = memoryview(b"")
 _FORMS = (b"multipart/", b"application/x-www-form-urlencoded")
 _VERSIONS = {"1.1": b"1.1", "1.0": b"1.0"}
 
@@ -47,8 +51,8 @@ class Head:
     """
 
     __slots__ = (
-        "block", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
-        "large", "length", "line", "method", "model", "names_connection", "pattern", "plan", "problem", "raw", "size", "target",
+        "block", "body", "content_type", "expects", "fields", "generation", "hosts", "id", "is_chunked", "is_form", "is_plain", "keep_alive",
+        "large", "length", "line", "method", "model", "names_connection", "pattern", "plan", "problem", "raw", "shape", "size", "target",
         "upgrades", "version",
     )  # fmt: skip
 
@@ -87,6 +91,10 @@ class Head:
         """The bytes of the head, once `remember` has got them."""
         self.size = -1
         """Bytes of a whole request that begins with `raw` and has a small body."""
+        self.body = _NOTHING
+        """Where the small body lies in the common buffer when the request has come whole."""
+        self.shape = b""
+        """What the job record says of its lengths, see `wire.job_shape`. Of an ordinary prediction whose `raw` is known."""
         self.pattern: Pattern | None = None
         """What `raw` has in common with the heads of other small bodies."""
         self.line = ""
@@ -155,8 +163,10 @@ class Head:
         raw = bytes(data[:size]) if size > 0 else b""
         if raw.find(b"\r\n\r\n") == size - 4 and self.is_repeatable:
             self.raw = raw
-            if self.model is not None:
+            if self.model is not None and len(self.content_type) <= wire.LONGEST_TYPE:
                 self.size = size + self.length
+                self.body = data[size : self.size]
+                self.shape = wire.job_shape(FRESH_ID, len(self.content_type), len(self.block), self.length)
                 self.pattern = pattern_of(raw, self.block, small)
 
     def problem_with(self, version: bytes, limits: Limits) -> Problem | None:

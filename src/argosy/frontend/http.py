@@ -11,9 +11,10 @@ import ssl
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+from argosy import wire
 from argosy.frontend import arrival, body
 from argosy.frontend.exchange import Exchange
-from argosy.frontend.head import NO_HEAD, Head, subject
+from argosy.frontend.head import FRESH_ID, NO_HEAD, Head, subject
 from argosy.frontend.limits import Problem, over_budget, slow_body, slow_head
 from argosy.frontend.progress import progress
 from argosy.frontend.reader import Reader
@@ -30,8 +31,8 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_awaited", "_below", "_body_left", "_deferred", "_lingering", "_listener", "_reader", "_reading_paused", "_room", "_seen",
-        "_transport", "ended", "exchange", "is_paused", "known", "mark", "peer", "reading", "since", "site", "waiting", "waits_for_memory",
+        "_awaited", "_below", "_body_left", "_lingering", "_listener", "_reader", "_room", "_seen", "deferred", "ended", "exchange",
+        "is_paused", "known", "mark", "peer", "reading", "reading_paused", "since", "site", "transport", "waiting", "waits_for_memory",
     )  # fmt: skip
 
     def __init__(self, site: Site, listener: Listener) -> None:
@@ -64,13 +65,13 @@ class Connection(asyncio.BufferedProtocol):
         self._lingering = False
         self._seen = 0
         """How much the client had not read when that was last looked at; over TLS, how much it had."""
-        self._deferred: bytes | None = None
+        self.deferred: bytes | None = None
         """A reply that is sent at the end of this turn of the loop."""
         self._room = site.receive_head
         """Where the beginning of a request is received."""
         self.is_paused = False
         """Whether the client has yet to read what was written for it."""
-        self._reading_paused = False
+        self.reading_paused = False
 
     def __repr__(self) -> str:
         return f"<Connection {self.peer} exchange={self.exchange!r} waiting={len(self.waiting)}{' ended' if self.ended else ''}>"
@@ -79,7 +80,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         self.since = self.site.loop.time()
         peer = transport.get_extra_info("peername")
         self.peer = f"/{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "0.0.0.0"  # noqa: S104 - how MMS logs a unix socket
@@ -91,7 +92,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._listener.admit(self):
             self.ended = True
             self.write(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-            self._transport.close()
+            self.transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         """The client is gone: nothing that it asked for needs to be done any more."""
@@ -101,7 +102,7 @@ class Connection(asyncio.BufferedProtocol):
         current, self.exchange = self.exchange, None
         if current is not None and current.streamed is not None and self.site.access is not None:
             reply, current.streamed = current.streamed, None
-            self.site.access((self.site.loop.time(), self.peer, current.head, reply.status, current.started, reply.size))
+            self.site.access((self.site.loop.time(), self.peer, current.head, str(reply.status), current.started, reply.size))
         self.give_up_waiting()
         for exchange in (current, self.reading, *self.waiting):
             if exchange is not None:
@@ -117,7 +118,7 @@ class Connection(asyncio.BufferedProtocol):
             # a client that closed its socket looks the same as one that only finished sending: its job must not start
             return False
         self.ended = True
-        return not isinstance(self._transport.get_extra_info("ssl_object"), ssl.SSLObject)
+        return not isinstance(self.transport.get_extra_info("ssl_object"), ssl.SSLObject)
 
     def pause_writing(self) -> None:
         """The client reads too slowly: start no further request of it."""
@@ -130,12 +131,12 @@ class Connection(asyncio.BufferedProtocol):
         self.site.unread.remove(self)
         if self.exchange is not None and self.exchange.streamed is not None:
             self.exchange.streamed.resume()
-        self._next()
+        self.go_on()
 
     @property
     def socket(self) -> socket.socket | None:
         """The client's socket, for its options."""
-        found: socket.socket | None = self._transport.get_extra_info("socket")
+        found: socket.socket | None = self.transport.get_extra_info("socket")
         return found
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -157,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
         """`count` bytes were received."""
         head = self.known
         if count == head.size and self.exchange is None and self._is_again(head):  # the usual request of a client that goes on
-            self._predict(head, head.block, len(head.raw), count)
+            self._predict(head, head.shape, head.block, head.body.tobytes())
         elif self._body_left:
             self._received_large(count)
         elif not self.ended and not self._is_alike(head, count):
@@ -174,14 +175,16 @@ class Connection(asyncio.BufferedProtocol):
             and head.generation == site.registry.generation
         )
 
-    def _predict(self, head: Head, block: bytes, begin: int, end: int) -> None:
-        """An ordinary prediction has come whole, without having been parsed; its body lies between `begin` and `end`."""
+    def _predict(self, head: Head, shape: bytes, block: bytes, body: bytes) -> None:
+        """An ordinary prediction has come whole, without having been parsed."""
         site = self.site
         self.since = now = site.loop.time()
-        self.exchange = exchange = Exchange(self, now)
+        self.exchange = exchange = Exchange()
+        exchange.connection = self
+        exchange.started = now
         exchange.head = head
-        exchange.id = site.ids.fresh()
-        exchange.predict(bytes(site.receive[begin:end]), block)
+        exchange.id = next(site.ids)
+        exchange.predict(shape, block, body)
 
     def _is_alike(self, head: Head, count: int) -> bool:
         """Whether a request that is much like an earlier one has come and was taken without being parsed."""
@@ -192,7 +195,9 @@ class Connection(asyncio.BufferedProtocol):
         found = head.pattern.match(self.site.received, count)
         if found is None or head.generation != self.site.registry.generation:
             return False
-        self._predict(head, found[1], found[0], count)
+        begin, block = found
+        shape = wire.job_shape(FRESH_ID, len(head.content_type), len(block), count - begin)
+        self._predict(head, shape, block, self.site.receive[begin:count].tobytes())
         return True
 
     def _large_again(self, head: Head, count: int) -> bool:
@@ -210,9 +215,9 @@ class Connection(asyncio.BufferedProtocol):
             return False
         self.since = now = site.loop.time()
         self.mark = 0
-        self.reading = reading = Exchange(self, now)
+        self.reading = reading = Exchange.of(self, now)
         reading.head = head
-        reading.id = site.ids.fresh()
+        reading.id = next(site.ids)
         reading.reserved = head.length
         reading.slot = slot
         reading.received = count - start
@@ -277,7 +282,7 @@ class Connection(asyncio.BufferedProtocol):
         if reading.slot is not None:
             self.receive_into(reading)
         if not reading.uninvited:  # else reading goes on when it is its turn
-            self._next()
+            self.go_on()
 
     def give_up_waiting(self) -> None:
         """The memory that the body waits for is needed no more."""
@@ -305,10 +310,10 @@ class Connection(asyncio.BufferedProtocol):
         The replies of a message from a worker are made one after the other and then sent one after the other: in turns, each system call would
         throw out of the processor's caches what the next reply needs.
         """
-        if self._deferred is not None:
-            self._deferred += reply
+        if self.deferred is not None:
+            self.deferred += reply
             return
-        self._deferred = reply
+        self.deferred = reply
         site = self.site
         if not site.senders:
             site.loop.call_soon(site.send)
@@ -316,35 +321,15 @@ class Connection(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Send the reply that was put off."""
-        reply, self._deferred = self._deferred, None
-        if reply is not None and not self._transport.is_closing():
-            self._transport.write(reply)
+        reply, self.deferred = self.deferred, None
+        if reply is not None and not self.transport.is_closing():
+            self.transport.write(reply)
 
     def write(self, data: Buffer) -> None:
         """Send bytes; does nothing when the client is gone."""
         self.flush()
-        if not self._transport.is_closing():
-            self._transport.write(data)
-
-    def answered(self, exchange: Exchange, reply: bytes) -> None:
-        """Send an ordinary reply of the current exchange: what `send` and `finished` do for one with status 200 on a connection that stays."""
-        site = self.site
-        if self._deferred is None:
-            self._deferred = reply
-            if not site.senders:
-                site.loop.call_soon(site.send)
-            site.senders.append(self)
-        else:
-            self._deferred += reply
-        site.counters.successful += 1
-        self.since = now = site.loop.time()
-        if site.access is not None:
-            site.access((now, self.peer, exchange.head, 200, exchange.started))
-        exchange.request = self.exchange = None
-        if self.waiting or self._reading_paused:
-            self._next()
-        if exchange.reserved or exchange.slot is not None:
-            exchange.free()
+        if not self.transport.is_closing():
+            self.transport.write(data)
 
     def finished(self, exchange: Exchange, status: int, keep: bool, streamed: int | None = None) -> None:
         """The reply of the current exchange was sent; `streamed` is the length of its body, if that came in pieces."""
@@ -353,19 +338,19 @@ class Connection(asyncio.BufferedProtocol):
         self.since = now = site.loop.time()
         if site.access is not None:
             if streamed is None:
-                site.access((now, self.peer, exchange.head, status, exchange.started))
+                site.access((now, self.peer, exchange.head, str(status), exchange.started))
             else:
-                site.access((now, self.peer, exchange.head, status, exchange.started, streamed))
+                site.access((now, self.peer, exchange.head, str(status), exchange.started, streamed))
         exchange.request = None  # it refers to the exchange, and a cycle would have to wait for the garbage collector
         self.exchange = None
         if not keep:
             self._end()
-        elif self.waiting or self._reading_paused:
-            self._next()
+        elif self.waiting or self.reading_paused:
+            self.go_on()
         if exchange.reserved or exchange.slot is not None:
             exchange.free()  # last, for the memory may go to the next request of this very connection
 
-    def _next(self) -> None:
+    def go_on(self) -> None:
         """Start the next request, if it is its turn."""
         if self.exchange is None and self.waiting and not self.is_paused:
             self.exchange = self.waiting.popleft()
@@ -389,7 +374,7 @@ class Connection(asyncio.BufferedProtocol):
         self.waiting.clear()
         reading, self.reading = self.reading, None
         if reading is None:
-            self._transport.close()
+            self.transport.close()
             return
         self.give_up_waiting()
         self._body_left = 0
@@ -398,17 +383,17 @@ class Connection(asyncio.BufferedProtocol):
         self._lingering = True
         self.since = self.site.loop.time()
         self._resume_reading()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
 
     def refuse(self, problem: Problem) -> None:
         """Answer what cannot be read to its end, after the requests before it, and close. Does nothing when that has happened already."""
         if self.ended:
             return
         self.ended = True
-        reading = self.reading or Exchange(self, self.site.loop.time())
+        reading = self.reading or Exchange.of(self, self.site.loop.time())
         reading.refused(problem, self._reader.target)
-        reading.id = reading.id or self.site.ids.fresh()
+        reading.id = reading.id or next(self.site.ids)
         self.reading = reading
         if self.exchange is None and not self.waiting:
             self.exchange = reading
@@ -418,14 +403,14 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_reading(self) -> None:
         """Take nothing more from the client for now."""
-        if not self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = True
-            self._transport.pause_reading()
+        if not self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = True
+            self.transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        if self._reading_paused and not self._transport.is_closing():
-            self._reading_paused = False
-            self._transport.resume_reading()
+        if self.reading_paused and not self.transport.is_closing():
+            self.reading_paused = False
+            self.transport.resume_reading()
 
     # -- time --------------------------------------------------------------------------------------------------------
 
@@ -433,11 +418,11 @@ class Connection(asyncio.BufferedProtocol):
         """Close the connection if its client is too slow. Called about once a second."""
         limits = self.site.limits
         waited = now - self.since
-        if self.is_paused or self._transport.is_closing():
+        if self.is_paused or self.transport.is_closing():
             self._sweep_unsent(now)
         elif self._lingering:
             if waited > limits.linger_s:
-                self._transport.abort()
+                self.transport.abort()
         elif self.ended or self.exchange is not None:
             return
         elif self.reading is None:
@@ -446,7 +431,7 @@ class Connection(asyncio.BufferedProtocol):
         elif self.reading.head is NO_HEAD:
             if waited > limits.header_timeout_s:
                 self.refuse(slow_head(limits))
-        elif not self._reading_paused:
+        elif not self.reading_paused:
             self._sweep_body(now)
 
     def _sweep_body(self, now: float) -> None:
@@ -469,36 +454,36 @@ class Connection(asyncio.BufferedProtocol):
         if self._below is not None and progress(self._below).is_sending:
             self._sweep_unsent(now)
         else:
-            self._transport.close()
+            self.transport.close()
 
     def _sweep_unsent(self, now: float) -> None:
         """Cut off a client that reads nothing of what was written for it."""
         limits = self.site.limits
         patience_s = limits.idle_timeout_s
         if self._below is None:
-            seen = self._transport.get_write_buffer_size()
+            seen = self.transport.get_write_buffer_size()
         else:
             seen, is_sending = progress(self._below)
-            if self._transport.is_closing() and not is_sending:
+            if self.transport.is_closing() and not is_sending:
                 patience_s = limits.linger_s  # it has all, and need not answer our farewell
         if seen != self._seen:
             self._seen = seen
             self.since = now
         elif now - self.since > patience_s:
-            self._transport.abort()
+            self.transport.abort()
 
     @property
     def unread_bytes(self) -> int:
         """How much of what was written for it the client has not taken."""
-        return self._transport.get_write_buffer_size()
+        return self.transport.get_write_buffer_size()
 
     def drain(self) -> None:
         """The server stops: close as soon as nothing is being answered."""
         self.flush()
         if self.exchange is None and not self.waiting and (self.reading is None or self.reading.head is NO_HEAD):
             self.ended = True
-            self._transport.close()
+            self.transport.close()
 
     def abort(self) -> None:
         """Close at once."""
-        self._transport.abort()
+        self.transport.abort()

@@ -134,7 +134,7 @@ class Reader:
             connection = self._connection
             connection.since = now = connection.site.loop.time()
             connection.mark = 0
-            connection.reading = Exchange(connection, now)
+            connection.reading = Exchange.of(connection, now)
 
     def on_url(self, url: bytes) -> None:
         """A piece of the request target. Its length is bounded by what is received before the head is whole, and checked then."""
@@ -168,7 +168,7 @@ class Reader:
             if head.is_repeatable and head.plan is not None and head.plan.model is not None:
                 connection.known = head
         reading.head = head
-        reading.id = head.id or site.ids.fresh()
+        reading.id = head.id or next(site.ids)
         if connection.exchange is not None or connection.waiting:
             connection.pause_reading()
         if head.problem is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
-from argosy.messages import JobState, Part, Request, Response
+from argosy.messages import JobState, Part, PlainRequest, Request, Response
 from argosy.supervisor.states import Event
 from fakes.dataplane import Client, FakeMember, FakeSlot, World, client_of, request
 
@@ -63,6 +63,51 @@ def test_a_deadline_that_is_nearly_over_is_still_one() -> None:
     world.admit(request(deadline=world.loop.time()))
     world.run()
     assert member.messages[0][0].timeout_ms == 1
+
+
+def plain(id: bytes, body: bytes) -> PlainRequest:
+    """An ordinary request, as the frontend makes it."""
+    job: PlainRequest = PlainRequest()
+    job.id, job.content_type, job.headers, job.body, job.sink, job.admitted_at = id, b"text/plain", b"a\0b", body, Client(), 0.5
+    job.shape = wire.job_shape(len(id), 10, 3, len(body))
+    return job
+
+
+@pytest.mark.parametrize("is_mixed", [False, True])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_ordinary_jobs_are_written_like_all_others(is_mixed: bool, batch_size: int) -> None:
+    """Their records say the same, by themselves and among others, and their answers come back and count."""
+    world = World(batch_size)
+    member = world.member()
+    world.dispatcher.job_us = 1.0
+    jobs: list[Request] = [plain(b"one", b"1"), plain(b"two", b"22"), request(b"333", id=b"three") if is_mixed else plain(b"three", b"333")]
+    for job in jobs:
+        world.admit(job)
+    world.run()
+    (records,) = member.messages
+    assert [(record.seq, record.id, record.content_type, bytes(record.body or b"")) for record in records] == [
+        (1, "one", "text/plain", b"1"), (2, "two", "text/plain", b"22"), (3, "three", "text/plain", b"333"),
+    ]  # fmt: skip
+    assert [record.headers for record in records[:2]] == [b"a\0b", b"a\0b"]
+    assert world.dispatcher.running == 3
+    member.answer(1, 2, 3)
+    assert [client_of(job).body for job in jobs] == [b"1", b"2", b"3"]
+    assert [job.state for job in jobs] == [JobState.SETTLED] * 3
+    ids = [b"one", b"two", b"three"] if batch_size == 1 else [b"one,two,three"]
+    assert world.batches == [(world.loop.time(), "m", 100, id) for id in ids]
+    assert (world.counters.answered, world.counters.batches, world.dispatcher.running) == (3, len(ids), 0)
+
+
+def test_what_came_before_a_wrong_answer_counts() -> None:
+    """An answer that was not asked for ends the link, and the jobs that were answered before it in the same frame are settled for good."""
+    world = World()
+    member = world.member()
+    world.dispatcher.job_us = 1.0
+    first, second = world.submit(2)
+    with pytest.raises(wire.WireError):
+        member.answer(1, 9)
+    assert (client_of(first).body, client_of(second).outcomes) == (b"1", [])
+    assert (world.counters.answered, world.dispatcher.running) == (1, 1)
 
 
 def test_large_messages_are_not_joined() -> None:

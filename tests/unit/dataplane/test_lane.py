@@ -119,6 +119,21 @@ def test_finished_answers_do_not_wait_for_a_slow_job() -> None:
     assert (member.events[-1], world.dispatcher.running, world.counters.answered) == ((Event.DONE, ""), 0, 4)
 
 
+def test_an_early_answer_is_not_delivered_again_beside_a_failure() -> None:
+    """Whatever kind of answers come with it."""
+    world = World()
+    member = world.member()
+    world.dispatcher.job_us = 1.0
+    first, second = world.submit(2)
+    member.begin(2)
+    member.leave_unsent(wire.answer_record(1, 200, b"early"))
+    world.loop.advance(1.0)
+    member.say(wire.answer_record(1, 200, b"early"), wire.failure_record(2, 11, "no"))
+    assert client_of(first).body == b"early"
+    assert client_of(second).error.message == "no"
+    assert (world.counters.answered, world.counters.failed, world.dispatcher.running) == (1, 1, 0)
+
+
 def test_a_single_job_is_not_looked_after_early() -> None:
     """With one job there is nothing to fetch: only the response timeout counts."""
     world = World(timeout_s=0.0)

@@ -50,6 +50,17 @@ class World:
         self.member.say(wire.failure_record(seq, ErrorCode.HANDLER_FAILED, "boom"))
 
 
+@pytest.mark.parametrize("status", [200, 201])
+def test_a_last_record_ends_the_answer(status: int) -> None:
+    """Whatever it says beside: the head has been sent."""
+    world = World()
+    (job,) = world.submit(Client())
+    world.member.begin_stream(1, b"a")
+    world.member.say(wire.answer_record(1, status, b""))
+    assert client_of(job).body == b"a"
+    assert (world.counters.answered, world.dispatcher.running) == (1, 0)
+
+
 def test_pieces_reach_the_client_and_the_end_settles() -> None:
     """Once, as answered; the slot of the body is held until then."""
     world, slot = World(), FakeSlot()

@@ -12,7 +12,7 @@ from argosy.testing.http import FakeSite
 
 def exchange(received: int = 0) -> Exchange:
     """An exchange of which so many bytes of body have come."""
-    made = Exchange(cast(Connection, None), 0.0)
+    made = Exchange.of(cast(Connection, None), 0.0)
     made.received = received
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import cast
 
@@ -9,7 +10,7 @@ import pytest
 
 from argosy.errors import ArgosyError
 from argosy.frontend.http import Connection
-from argosy.frontend.site import Budget, HttpCounters, RequestIds, Unread
+from argosy.frontend.site import Budget, HttpCounters, Unread, request_ids
 from argosy.frontend.target import split_target
 from argosy.testing.http import FakeModel, FakeSite
 
@@ -45,10 +46,18 @@ def test_counters_of_replies() -> None:
 
 def test_request_ids() -> None:
     """Ids have the form of a random UUID, and two servers do not give the same."""
-    ids, others = RequestIds(), RequestIds()
-    found = {ids.fresh() for _ in range(1000)} | {others.fresh() for _ in range(1000)}
+    found = set(itertools.islice(request_ids(), 1000)) | set(itertools.islice(request_ids(), 1000))
     assert len(found) == 2000
     assert all(re.fullmatch(rb"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", id) for id in found)
+
+
+def test_ends_of_heads_are_remembered() -> None:
+    """Each length has its own; no more than a thousand or so are kept."""
+    site = FakeSite().site
+    tails = [site.tail(length) for length in range(3000)]
+    assert tails[2999].startswith(b"\r\nPragma: no-cache\r\n")
+    assert all(b"\r\ncontent-length: %d\r\nconnection: keep-alive\r\n\r\n" % length in tail for length, tail in enumerate(tails))
+    assert site.tails == dict(enumerate(tails[:1024]))
 
 
 @pytest.mark.parametrize(("target", "path", "query"), [
