@@ -140,6 +140,10 @@ def hint(error: str) -> str:
         )
     if "Model name is not defined" in error:
         return "this is no archive: give a handler file that ends in .py, a model folder, or what model-archiver made"
+    if "Failed to download" in error or "Download model timeout" in error:
+        return "see whether this machine reaches the address, and whether the archive is there; then start again"
+    if "Failed to parse signature.json" in error:
+        return "MAR-INF/MANIFEST.json of the model is wrong: pack it again with model-archiver"
     if "function entry point" in error:
         return "call the function predict, or name yours as FILE.py:FUNCTION (the log says which there are); then start again"
     return "correct the handler and start again"

@@ -16,6 +16,7 @@ from argosy.store import manifest
 
 HANDLER_STEMS = ("handler", "model", "service")
 _REMOTE = re.compile(r"https?://", re.IGNORECASE)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _FUNCTIONS = ("predict", "handle")
 _WITH_FUNCTION = re.compile(r"(.+\.py):([^\W\d]\w*)")
 _SKIPPED = frozenset({"__pycache__", manifest.FOLDER})
@@ -38,12 +39,16 @@ def find(target: Target, cwd: Path, store: Path | None) -> Found:
 
     `FILE.py:FUNCTION` names a function of a handler file.
 
-    Raises `ArgosyError` MODEL_NOT_FOUND.
+    Raises `ArgosyError` MODEL_NOT_FOUND, or INVALID_REQUEST for an address that nothing is fetched from.
     """
-    named = _WITH_FUNCTION.fullmatch(target.url_or_path)
-    asked, function = named.groups() if named else (target.url_or_path, None)
+    path_or_url = target.url_or_path.removeprefix("file://")
+    named = _WITH_FUNCTION.fullmatch(path_or_url)
+    asked, function = named.groups() if named else (path_or_url, None)
     if not asked:
         raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, "a TARGET is empty: give a handler file, a model folder or an archive; the current folder is .")
+    if scheme := _SCHEME.match(asked):
+        advice = f"{scheme[0]} is none: fetch it first, or give an address that begins with https://, as a presigned one does"
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"a TARGET is a file, a folder or an http(s) address, {advice}")
     candidates = [cwd / asked, *([store / asked] if store else [])]
     path = next((path.resolve() for path in candidates if path.exists()), None)
     if path is None:

@@ -268,8 +268,8 @@ class Manager:
         try:
             entry = await self._add_or_release(request, await opening, startup_name=default_name(target.url_or_path))
         except ArgosyError as error:
-            _LOG.error("Failed to load model: %s: %s", target, error.message)
-            self.startup.end(str(target), error.message)
+            _LOG.error("Failed to load model: %s: %s", target, "\n".join(filter(None, (error.message, error.detail))))
+            self.startup.end(str(target), error)
             return
         self._spawn(self._first_load(target, entry, workers))
 

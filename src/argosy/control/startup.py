@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 
+from argosy.errors import ArgosyError
+
 
 class Startup:
     """Which models still load for the first time, and which could not be registered. Only the manager changes it; targets are texts."""
 
     def __init__(self) -> None:
         self.pending: set[str] = set()
-        self.failed: dict[str, str] = {}
+        self.failed: dict[str, ArgosyError] = {}
         """Target → why."""
         self._over = asyncio.Event()
         self._over.set()
@@ -25,7 +27,7 @@ class Startup:
         if self.pending:
             self._over.clear()
 
-    def end(self, target: str, failure: str | None = None) -> None:
+    def end(self, target: str, failure: ArgosyError | None = None) -> None:
         """It has loaded, or failed to load, for the first time; with a `failure` it could not even be registered."""
         if failure is not None:
             self.failed[target] = failure

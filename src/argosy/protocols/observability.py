@@ -84,7 +84,7 @@ def why_not_serving(models: list[ModelHealth], startup: Startup) -> str | None:
 def not_ready(models: list[ModelHealth], startup: Startup) -> list[str]:
     """Everything that is not as the operator wants it: what still loads, what could not be registered, and workers that are missing."""
     pending = [f"{_name(target)} is still loading" for target in sorted(startup.pending)]
-    failed = [f"{_name(target)} could not be registered: {why}" for target, why in sorted(startup.failed.items())]
+    failed = [f"{_name(target)} could not be registered: {error.message}" for target, error in sorted(startup.failed.items())]
     short = [f"model {model.name} has {model.serving} of {model.wanted} workers" for model in models if model.serving < model.wanted]
     return pending + failed + short
 

@@ -213,8 +213,8 @@ async def _take_apart(parts: Parts) -> None:
 
 
 def _status(parts: Parts, wanted: Sequence[Target]) -> ServerStatus:
-    models = [ModelStatus(str(target), 0, "FAILED", parts.manager.startup.failed[str(target)]) for target in wanted
-              if str(target) in parts.manager.startup.failed]  # fmt: skip
+    failed = parts.manager.startup.failed
+    models = [ModelStatus(str(target), 0, "FAILED", _told(failed[str(target)])) for target in wanted if str(target) in failed]
     for model in parts.registry:
         workers = model.workers()
         ready = any(worker.state in ("IDLE", "BUSY") for worker in workers)
@@ -222,3 +222,8 @@ def _status(parts: Parts, wanted: Sequence[Target]) -> ServerStatus:
         state = "READY" if ready else "FAILED" if error else "LOADING"
         models.append(ModelStatus(model.spec.name, len(workers), state, "" if ready else error or ""))
     return ServerStatus((str(parts.inference.address),), (str(parts.management.address),), tuple(models), parts.start_workers_reason)
+
+
+def _told(error: ArgosyError) -> str:
+    """All of it: it is told to whoever started the server."""
+    return "\n".join(filter(None, (error.message, error.detail)))

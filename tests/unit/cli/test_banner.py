@@ -54,6 +54,8 @@ def test_a_target_that_could_not_be_registered() -> None:
 @pytest.mark.parametrize(("error", "words"), [
     ("FileNotFoundError: x", "model folder"), ("MemoryError", "--workers 1"), ("ValueError", "correct the handler"),
     ("Model handler is not defined.", "FOLDER/FILE.py"), ("Model name is not defined.", "this is no archive"),
+    ("Failed to download model from: http://h/m.mar\nrefused", "reaches the address"), ("Download model timeout: http://h/m", "reaches the address"),
+    ("Failed to parse signature.json.\nMANIFEST.json is not an object", "pack it again"),
     ("Expected only one class in custom service code or a function entry point in m, found none", "FILE.py:FUNCTION"),
 ])
 def test_hints(error: str, words: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,20 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ArgosyError, match=r"there is no nothing\.py in .* or .*store: give a handler file") as caught:
         find(Target(None, "nothing.py"), tmp_path, tmp_path / "store")
     assert caught.value.code is ErrorCode.MODEL_NOT_FOUND
+
+
+@pytest.mark.parametrize("asked", ["s3://bucket/m.mar", "gs://b/m.tar.gz", "FTP://h/m.mar", "hdfs+x://h/handler.py:predict"])
+def test_an_address_that_nothing_is_fetched_from(tmp_path: Path, asked: str) -> None:
+    """It is not taken for a path; the message says what to do instead."""
+    with pytest.raises(ArgosyError, match=f"http\\(s\\) address, {re.escape(asked.partition('://')[0])}:// is none: fetch it first") as caught:
+        find(Target(None, asked), tmp_path, tmp_path)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_a_file_address_is_a_path(tmp_path: Path) -> None:
+    """As in the lists of models of the older command."""
+    folder_with(tmp_path, hello_py="")
+    assert find(Target(None, f"file://{tmp_path}/hello.py:f"), Path("/"), None) == Found("hello", tmp_path / "hello.py", True, "f")
 
 
 @pytest.mark.parametrize("asked", ["", ":predict"])

@@ -415,6 +415,21 @@ def test_start_skips_what_cannot_be_registered(caplog: pytest.LogCaptureFixture)
     assert "Failed to load model: x.mar: Model not found in model store: x.mar" in caplog.text
 
 
+def test_the_log_of_a_start_has_the_whole_reason(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever looks there sees why a download failed, not only that it did."""
+
+    async def story(world: World) -> None:
+        def refused() -> None:
+            raise ArgosyError(ErrorCode.DOWNLOAD_FAILED, "Failed to download model from: http://h/m", detail="Connection refused")
+
+        world.store.before = refused
+        await world.manager.load_at_startup([Target(None, "http://h/m")], 1)
+        assert world.manager.startup.failed["http://h/m"].detail == "Connection refused"
+
+    run(story)
+    assert caplog.messages == ["Failed to load model: http://h/m: Failed to download model from: http://h/m\nConnection refused"]
+
+
 def test_end_of_the_start_can_be_waited_for() -> None:
     """It has come when each model has loaded, or failed to load, once."""
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from argosy.control.startup import Startup
+from argosy.errors import ArgosyError, ErrorCode
+
+NOT_FOUND = ArgosyError(ErrorCode.MODEL_NOT_FOUND, "not found")
 
 
 def test_a_failure_ends_the_start_too() -> None:
@@ -15,7 +18,7 @@ def test_a_failure_ends_the_start_too() -> None:
         startup.begin(["a.mar", "b.mar"])
         over = asyncio.create_task(startup.over())
         startup.end("nobody")
-        startup.end("a.mar", "not found")
+        startup.end("a.mar", NOT_FOUND)
         await asyncio.sleep(0)
         assert not over.done()
         startup.end("b.mar")
@@ -23,7 +26,7 @@ def test_a_failure_ends_the_start_too() -> None:
         return startup
 
     startup = asyncio.run(run())
-    assert startup.failed == {"a.mar": "not found"}
+    assert startup.failed == {"a.mar": NOT_FOUND}
     assert repr(startup) == "<Startup 0 loading, 1 failed>"
 
 

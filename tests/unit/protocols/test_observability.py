@@ -10,6 +10,7 @@ import pytest
 
 from argosy.control.startup import Startup
 from argosy.dataplane.registry import Registry
+from argosy.errors import ArgosyError, ErrorCode
 from argosy.metrics.exposition import CONTENT_TYPE, Exposition
 from argosy.metrics.host import Host
 from argosy.protocols.endpoint import HttpReply, HttpRequest
@@ -34,7 +35,7 @@ def observed(*models: FakeModel, pending: str = "", failed: str = "", always_200
     startup = Startup()
     startup.begin(pending.split())
     for target in failed.split():
-        startup.end(target, "no such file")
+        startup.end(target, ArgosyError(ErrorCode.MODEL_NOT_FOUND, "no such file", detail="of the operator's"))
     exposition = Exposition(lambda: model_figures(registry), dict, Host(), "1")
     return Observability(registry, startup, exposition, ping_always_200=always_200, is_draining=lambda: draining, patience_s=0.0)
 
