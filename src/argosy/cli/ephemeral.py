@@ -47,8 +47,8 @@ def find(target: Target, cwd: Path, store: Path | None) -> Found:
     if not asked:
         raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, "a TARGET is empty: give a handler file, a model folder or an archive; the current folder is .")
     if scheme := _SCHEME.match(asked):
-        advice = f"{scheme[0]} is none: fetch it first, or give an address that begins with https://, as a presigned one does"
-        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"a TARGET is a file, a folder or an http(s) address, {advice}")
+        advice = f"{scheme[0]} is none of them: fetch it first, or give an address that begins with https://, as a presigned one does"
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"a TARGET is a file, a folder or an http(s) address; {advice}")
     candidates = [cwd / asked, *([store / asked] if store else [])]
     path = next((path.resolve() for path in candidates if path.exists()), None)
     if path is None:
