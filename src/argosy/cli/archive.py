@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import FrameType
 
 import click
 
+from argosy.cli.interruption import interruptible
 from argosy.cli.place import current_folder
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.store import archive, conversion, manifest
@@ -108,7 +107,7 @@ def model_archiver(arguments: Sequence[str] | None = None) -> None:
     """The `model-archiver` command: silent on success. Ends the process with status 1 for a refusal, 2 for wrong usage."""
     order = Order(**vars(_parser().parse_args(arguments)))
     try:
-        with _interruptible(), _progress_bar() as progress:
+        with interruptible(), _progress_bar() as progress:
             packed = carry_out(order, lambda text: _say("WARNING", text), progress)
         if packed.refusal:
             _say("WARNING", packed.refusal)
@@ -153,7 +152,7 @@ def archive_command(
     """Pack a model folder and its handler into one archive that the server loads."""
     order = Order(model_name, model_path, handler, runtime, export_path, archive_format, force, convert)
     try:
-        with _interruptible(), _progress_bar() as progress:
+        with interruptible(), _progress_bar() as progress:
             packed = carry_out(order, lambda text: click.echo(text, err=True), progress)
     except ArgosyError as error:
         raise click.ClickException(error.message) from error
@@ -181,21 +180,6 @@ def _handler_warning(order: Order) -> str | None:
     if any(os.path.exists(os.path.join(order.model_path, place)) for place in places):
         return None
     return f"there is no {module}.py in {order.model_path}; the model loads only where the module {module!r} is installed."
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """While the block runs, SIGTERM and SIGHUP unwind it as an exit, so that what is half-written goes away."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

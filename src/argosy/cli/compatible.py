@@ -24,7 +24,10 @@ Say = Callable[[str], None]
 
 def multi_model_server() -> None:
     """The command `multi-model-server`; ends the process with its exit status."""
-    sys.exit(launch(sys.argv[1:], os.environ, current_folder()))
+    try:
+        sys.exit(launch(sys.argv[1:], os.environ, current_folder()))
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell says of a command that Ctrl-C has ended
 
 
 def mxnet_model_server() -> None:

@@ -13,6 +13,7 @@ import click
 
 from argosy.cli.banner import Run, ServerStatus, banner, failures, load_server
 from argosy.cli.ephemeral import ephemeral_store
+from argosy.cli.interruption import stoppable
 from argosy.cli.options import fail, log_habits, with_settings
 from argosy.cli.place import current_folder
 from argosy.config import Config, Loaded, check_host, container_defaults, load_config, parse_target, read_host
@@ -67,10 +68,11 @@ def address_flags(host: str | None, port: int | None, management_port: int | Non
     return flags
 
 
+@stoppable()
 def serve(
     names: Sequence[str], flags: Mapping[str, str], environ: Mapping[str, str], cwd: Path, *, config_file: str | None, server: Callable[[], Run]
 ) -> int:
-    """Run a server until its end and return the exit status. Raises `ArgosyError` when it cannot start."""
+    """Run a server until its end and return the exit status. Raises `ArgosyError` when it cannot start, SystemExit when it is stopped before."""
     if [name.upper() for name in names] == ["ALL"]:
         names, flags = [], {**flags, "load_models": "ALL"}
     container = None if names or "load_models" in flags or "model_store" in flags else container_defaults(environ)

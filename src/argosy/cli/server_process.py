@@ -13,6 +13,7 @@ from argosy import __version__
 from argosy.cli import daemon
 from argosy.cli.banner import Run, ServerStatus, load_server
 from argosy.cli.compatible import say
+from argosy.cli.interruption import stoppable
 from argosy.cli.place import current_folder
 from argosy.config import Host, Loaded, check_host, load_config, read_host
 from argosy.config.reference import show
@@ -30,8 +31,12 @@ def main(argv: Sequence[str]) -> None:
     sys.exit(serve(argv, environ, current_folder(), load_server))
 
 
+@stoppable()
 def serve(argv: Sequence[str], environ: Mapping[str, str], cwd: Path, server: Callable[[], Run]) -> int:
-    """Serve until the end and return the exit status; 1 and one line on standard output when it cannot start."""
+    """Serve until the end and return the exit status; 1 and one line on standard output when it cannot start.
+
+    Raises SystemExit when it is stopped before it listens to signals.
+    """
     host = read_host()
     try:
         check_host(host)

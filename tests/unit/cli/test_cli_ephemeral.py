@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -32,9 +31,10 @@ def test_a_target_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("asked", ["s3://bucket/m.mar", "gs://b/m.tar.gz", "FTP://h/m.mar", "hdfs+x://h/handler.py:predict"])
 def test_an_address_that_nothing_is_fetched_from(tmp_path: Path, asked: str) -> None:
     """It is not taken for a path; the message says what to do instead."""
-    with pytest.raises(ArgosyError, match=f"http\\(s\\) address; {re.escape(asked.partition('://')[0])}:// is none of them: fetch it first") as caught:
+    with pytest.raises(ArgosyError) as caught:
         find(Target(None, asked), tmp_path, tmp_path)
     assert caught.value.code is ErrorCode.INVALID_REQUEST
+    assert f"http(s) address; {asked.partition('://')[0]}:// is none of them: fetch it first" in caught.value.message
 
 
 def test_a_file_address_is_a_path(tmp_path: Path) -> None:
