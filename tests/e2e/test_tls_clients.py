@@ -72,6 +72,11 @@ class Records:
             self._tls.unwrap()
         return self._outgoing.read()
 
+    @property
+    def agreed(self) -> str | None:
+        """The protocol that the server has chosen of those that were offered."""
+        return self._tls.selected_alpn_protocol()
+
     async def some(self) -> bytes:
         """What the server says next; nothing at its farewell. Raises `ssl.SSLError` when the connection was cut before that."""
         while True:
@@ -542,6 +547,24 @@ def test_a_server_that_stops_waits_for_no_handshake(tmp_path: Path) -> None:
             await draining
 
     asyncio.run(asyncio.wait_for(story(), 30))
+
+
+@pytest.mark.parametrize(("offered", "chosen"), [(["h2", "http/1.1"], "http/1.1"), (["h2"], None), (["x" * 255] * 200, None), ([], None)])
+def test_which_protocol_is_agreed_upon(told: Callable[..., None], offered: list[str], chosen: str | None) -> None:
+    """HTTP/1.1 is agreed upon wherever it is offered (ALPN); who offers only other things is answered in it all the same."""
+
+    async def story(served: Served, files: Identity) -> None:
+        context = client_tls(files.certificate, ssl.TLSVersion.TLSv1_3)
+        if offered:
+            context.set_alpn_protocols(offered)
+        client = Records(*await served.connect(), context)
+        await client.shake_hands()
+        assert client.agreed == chosen
+        client.writer.write(client.sealed(LAST))
+        assert read_replies(await client.everything())[0].status == 200
+        client.writer.close()
+
+    told(story)
 
 
 async def shake_hands_and_listen(client: Records) -> None:

@@ -143,11 +143,12 @@ class Tunnel(asyncio.BufferedProtocol, asyncio.Transport):
 
     def _fill(self, tls: ssl.SSLObject, connection: Connection) -> bool:
         """Fill one buffer of the connection, as far as there is something; False if the rest is no whole record. Raises `ssl.SSLError`."""
-        buffer, count, is_more, got = connection.get_buffer(-1), 0, True, 1
+        buffer, count, is_more, got = cast(bytearray, connection.get_buffer(-1)), 0, True, 1
         size = len(buffer)
         try:
-            while got and count < size and (not count or self._incoming.pending or tls.pending()):
-                got = cast(int, tls.read(size - count, cast(bytearray, buffer[count:])))  # how many, with a buffer
+            count = got = cast(int, tls.read(size, buffer))  # how many, with a buffer
+            while got and count < size and (self._incoming.pending or tls.pending()):
+                got = cast(int, tls.read(size - count, buffer[count:]))
                 count += got
         except ssl.SSLWantReadError:
             is_more = False

@@ -20,6 +20,7 @@ def tls_context(config: Config) -> ssl.SSLContext:
     """TLS 1.2 and 1.3 with the configured key. Raises `ArgosyError` INVALID_CONFIG that names the file and what is wrong with it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])  # proxies that ask for HTTP/2 as well, or do not go on without an answer, are told
     context.options |= ssl.OP_NO_RENEGOTIATION  # OpenSSL before 3.0 lets any client ask for handshake after handshake
     if config.private_key_file is not None and config.certificate_file is not None:
         _load_pem(context, config.certificate_file, config.private_key_file)

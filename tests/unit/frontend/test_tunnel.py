@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,11 +36,15 @@ class Client:
     def shake_hands(self) -> None:
         """Until the server has a connection."""
         for _ in range(3):
-            with contextlib.suppress(ssl.SSLWantReadError):
-                self._tls.do_handshake()
-            self.deliver(self._outgoing.read())
+            self.deliver(self.flight())
             self.listen()
         self.read()
+
+    def flight(self) -> bytes:
+        """What the client's side of the handshake has to say next."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.do_handshake()
+        return self._outgoing.read()
 
     def deliver(self, data: bytes) -> None:
         """The server receives these bytes."""
@@ -91,6 +96,42 @@ def test_a_silent_client_costs_no_tls(client: Client) -> None:
     assert client.tunnel.get_extra_info("ssl_object") is not None
     client.tunnel.connection_lost(None)
     assert (repr(client.tunnel), client.tunnel.get_extra_info("ssl_object"), len(newcomers)) == ("<Tunnel closing>", None, 0)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_flights_that_were_spoilt(site: FakeSite, tmp_path: Path, seed: int) -> None:
+    """Whatever bytes of a handshake or of a request are changed, lost or invented: the client is served or refused, and leaves nothing."""
+    chance = random.Random(seed)
+    client = Client(site, identity(tmp_path))
+    flights = chance.randrange(1, 4)
+    with contextlib.suppress(ssl.SSLError):
+        for flight in range(1, flights + 1):
+            data = client.flight() or client.sealed(PING)
+            for piece in spoilt(data, chance) if flight == flights else [data]:
+                if not client.transport.closing:
+                    client.deliver(piece)
+                    site.loop.run()
+            client.listen()
+    site.loop.run()
+    client.tunnel.connection_lost(None)
+    assert not client.listener.site.newcomers
+    assert (site.counters.connections, site.is_clean()) == (0, True)
+
+
+def spoilt(data: bytes, chance: random.Random) -> list[bytes]:
+    """The same with some bytes changed, lost or invented, in two pieces."""
+    found = bytearray(data)
+    for _ in range(chance.choice([1, 2, 5, 20])):
+        at = chance.randrange(len(found) or 1)
+        match chance.randrange(3):
+            case 0:
+                found[at : at + 1] = chance.randbytes(1)
+            case 1:
+                del found[at : at + chance.randrange(1, 30)]
+            case _:
+                found[at:at] = chance.randbytes(chance.randrange(1, 30))
+    cut = chance.randrange(len(found) + 1)
+    return [bytes(found[:cut]), bytes(found[cut:])]
 
 
 def test_nothing_is_written_once_it_closes(client: Client, site: FakeSite) -> None:
