@@ -26,12 +26,15 @@ An answer record is ANSWER, then phrase, header block, body; with the flag FAILE
 A record without the flag LAST, alone in its HEAD frame, begins a streamed answer: CHUNK frames follow, and END or ERROR. Of these a worker sends
 at most WINDOW bytes, headers of frames included, more than it has credit for, and one CHUNK that crosses this line.
 
-Every worker shares one page (PAGE_SIZE bytes and an outbox behind it) with the server:
+Every worker shares one page (PAGE_SIZE bytes, an outbox behind it, and behind that the room for large answers, if there is any) with the server:
 
     word 0   STARTED   seq of the first job of the batch that runs now
     word 1   BEGUN     seq after the last job that was ever started: jobs from here on have not reached the handler
     word 2   OUTBOX    bytes of answer records in the outbox that may not have been sent yet
     bytes CANCEL…      one byte for each `seq % CANCEL_SLOTS`: 1 when nobody waits for that job any more
+    bytes PLACES…      one byte for each place in the room: 1 from when the worker puts an answer there until the server has sent it
+
+With the flag PLACED the body of an answer record is a PLACE, and the body of the answer lies there; it survives the worker.
 
 A line of a worker's standard streams that was printed while a batch ran begins with a mark: MARK, the request ids of the batch joined by commas,
 and a unit separator. Nothing else that Python prints holds a MARK; it is spelled out there.
@@ -63,6 +66,9 @@ PART = struct.Struct("<IHI")
 ANSWER = struct.Struct("<QHHHIIII")
 """seq, flags, status, error code, microseconds in the handler, lengths of phrase (message), headers (detail), body."""
 
+PLACE = struct.Struct("<IQQ")
+"""Number of the place; where in the room it begins, and how long it is."""
+
 TOTAL = struct.Struct("<Q")
 """The data of a CREDIT frame."""
 
@@ -74,6 +80,7 @@ ARENA = 2
 
 LAST = 1
 FAILED = 2
+PLACED = 4
 
 PAGE_SIZE = 4096
 OUTBOX_SIZE = 256 * 1024
@@ -81,6 +88,9 @@ STARTED, BEGUN, OUTBOX = 0, 1, 2
 WORDS_SIZE = 24
 CANCEL_OFFSET = 1024
 CANCEL_SLOTS = 1024
+PLACES_OFFSET = 2048
+PLACES = 64
+ROOM_OFFSET = PAGE_SIZE + OUTBOX_SIZE
 MAX_JOBS = 64
 """At most so many jobs in one JOBS frame."""
 LONGEST_TYPE = 0xFFFF
@@ -128,6 +138,14 @@ class Job(NamedTuple):
     body_length: int
 
 
+class Place(NamedTuple):
+    """Where the body of an answer lies in the room of its worker."""
+
+    number: int
+    offset: int
+    length: int
+
+
 class Answer(NamedTuple):
     """One answer as the server sees it."""
 
@@ -142,6 +160,8 @@ class Answer(NamedTuple):
     headers: bytes
     """The header block, or the detail of a failure."""
     body: bytes
+    place: Optional[Place] = None
+    """Where the body lies, if it did not come with the record."""
 
 
 def frame(kind: int, data: Buffer = b"", *, flags: int = 0, count: int = 0, id: int = 0) -> bytes:
@@ -274,7 +294,8 @@ def read_answers(data: Buffer) -> List[Answer]:
                 c += n_headers
             at = c + n_body
             body = raw[c:at] if is_small else bytes(raw[c:at])
-            answers.append(new(Answer, (seq, flags & LAST != 0, flags & FAILED != 0, status, code, busy_us, phrase, headers, body)))
+            place = new(Place, PLACE.unpack(body)) if flags & PLACED else None
+            answers.append(new(Answer, (seq, flags & LAST != 0, flags & FAILED != 0, status, code, busy_us, phrase, headers, body, place)))
     except struct.error as error:
         raise WireError("cut answer record") from error
     if at != end:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Callable
 from typing import cast
@@ -20,6 +21,7 @@ from argosy.supervisor.member import Member
 from argosy.supervisor.page import Page
 from argosy.supervisor.states import Event
 from argosy.testing.loop import FakeLoop
+from argosy.worker.room import Room
 
 
 class Client:
@@ -120,7 +122,8 @@ class FakeMember:
     def __init__(self, dispatcher: Dispatcher, id: str = "w1", *, with_page: bool = True, capacity: int = 0, **style: object) -> None:
         self.id = id
         self.style = style
-        self.page: Page | None = Page() if with_page else None
+        self.page: Page | None = Page(1 << 20) if with_page else None
+        self.places = Room(memoryview(bytearray()) if self.page is None else memoryview(mmap.mmap(self.page.fd, 0)))
         self.messages: list[list[wire.Job]] = []
         self.told: list[tuple[int, int, int]] = []
         """What was said of streamed answers: kind, job, credit."""
@@ -173,6 +176,17 @@ class FakeMember:
         assert self.page is not None
         os.pwrite(self.page.fd, data, wire.PAGE_SIZE)
         os.pwrite(self.page.fd, len(data).to_bytes(8, "little"), 8 * wire.OUTBOX)
+
+    def placed(self, seq: int, body: bytes) -> bytes:
+        """The record of an answer that lies in the memory for large ones."""
+        place = self.places.put(body)
+        assert place is not None
+        return wire.answer_record(seq, 200, place, flags=wire.LAST | wire.PLACED)
+
+    def places_taken(self) -> int:
+        """How many answers lie there that the server has not given up."""
+        assert self.page is not None
+        return os.pread(self.page.fd, wire.PLACES, wire.PLACES_OFFSET).count(1)
 
     def is_cancelled(self, seq: int) -> bool:
         """What the worker would see before it starts the job."""

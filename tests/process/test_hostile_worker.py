@@ -78,9 +78,13 @@ def records(dice: random.Random) -> bytes:
     for _ in range(dice.randint(0, 4)):
         seq, status = dice.choice([1, 1, 2, 3, 1 << 63]), dice.choice([0, 100, 101, 199, 200, 204, 304, 999, 1000, 65535])
         text = dice.choice([b"", b"X", b"\r\nX: y\r\n\r\n", b"a\0b", b"a\0b\r\nc: d", b"\xff" * 70])
-        flags = dice.choice([0, wire.LAST, wire.LAST, wire.LAST | wire.FAILED, wire.LAST | wire.FAILED, 0xFFFF])
+        flags = dice.choice([0, wire.LAST, wire.LAST, wire.LAST | wire.FAILED, wire.LAST | wire.FAILED, wire.LAST | wire.PLACED, 0xFFFF])
+        body = dice.randbytes(dice.choice([0, 10]))
+        if flags & wire.PLACED and dice.random() < 0.9:
+            edges = [0, 1, 65_536, 64 << 20, 1 << 63, (1 << 64) - 1]
+            body = wire.PLACE.pack(dice.choice([0, 63, 64, 1 << 31]), dice.choice(edges), dice.choice(edges))
         out += wire.answer_record(
-            seq, status, dice.randbytes(dice.choice([0, 10])), flags=flags, code=dice.randint(0, 99), busy_us=dice.choice([0, 1 << 31]), phrase=text,
+            seq, status, body, flags=flags, code=dice.randint(0, 99), busy_us=dice.choice([0, 1 << 31]), phrase=text,
             headers=dice.choice([text, b""]))  # fmt: skip
     return out
 

@@ -155,6 +155,15 @@ def test_a_body_that_is_longer_than_everything_is_refused(length: int) -> None:
 
 
 
+def test_answer_in_a_place() -> None:
+    """Its record tells where; a record that tells anything else with that flag is refused."""
+    (answer,) = wire.read_answers(wire.answer_record(1, 200, wire.PLACE.pack(2, 3, 4), flags=wire.LAST | wire.PLACED))
+    assert (answer.last, answer.failed, answer.place) == (True, False, wire.Place(2, 3, 4))
+    for body in (b"", wire.PLACE.pack(2, 3, 4)[:-1], wire.PLACE.pack(2, 3, 4) + b"x"):
+        with pytest.raises(wire.WireError):
+            wire.read_answers(wire.answer_record(1, 200, body, flags=wire.LAST | wire.PLACED))
+
+
 @given(strategies.integers(1, wire.ANSWER.size + 5))
 def test_cut_answer_is_refused(size: int) -> None:
     """Nothing is made of half a record."""
@@ -246,7 +255,8 @@ def test_what_is_no_frame_is_refused(position: int) -> None:
 def test_shared_page_has_room_for_everything() -> None:
     """Words, cancel bytes and outbox do not overlap, and the sizes of the fixed parts are what both sides think."""
     assert 8 * (wire.OUTBOX + 1) <= wire.CANCEL_OFFSET
-    assert wire.CANCEL_OFFSET + wire.CANCEL_SLOTS <= wire.PAGE_SIZE
+    assert wire.CANCEL_OFFSET + wire.CANCEL_SLOTS <= wire.PLACES_OFFSET
+    assert wire.PLACES_OFFSET + wire.PLACES <= wire.PAGE_SIZE
     assert wire.MAX_JOBS <= wire.CANCEL_SLOTS
     assert (wire.HEADER.size, wire.JOB.size, wire.ANSWER.size, struct.calcsize("<IHI")) == (20, 42, 30, wire.PART.size)
 

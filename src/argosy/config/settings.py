@@ -66,6 +66,11 @@ class Config:
         256 * 1024 * 1024, "integer",
         "Memory for answers that clients have not read yet. Beyond it, the clients that have most left to read are cut off.",
         name="unread_memory_bytes", unit="bytes", low=1)
+    answer_memory_bytes: int = ours(
+        64 * 1024 * 1024, "integer",
+        "Shared memory of each worker for answers of 64 KiB and more, until their clients have them. It is taken when it is first needed, and "
+        "then kept. Answers that find no room take a slower way. 0: none.",
+        name="answer_memory_bytes", unit="bytes", low=0)
     arena_threshold_bytes: int = ours(
         16384, "integer", "Bodies from this size on reach workers through shared memory.", name="arena_threshold_bytes", unit="bytes", low=0)
 

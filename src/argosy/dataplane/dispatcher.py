@@ -277,7 +277,7 @@ class Dispatcher:
 
     def _begin(self, lane: WorkerLane, job: Request | None, answers: list[wire.Answer]) -> None:
         """A streamed answer begins. Raises `wire.WireError` when it cannot."""
-        seq, _, failed, status, _, _, phrase, headers, _ = answers[0]
+        seq, _, failed, status, _, _, phrase, headers, _, _ = answers[0]
         if job is None or len(answers) > 1 or failed or isinstance(job.sink, Stream):
             raise wire.WireError(f"an answer to one of the jobs {[answer.seq for answer in answers]}, which it does not have, or half of one")
         pairs = wire.read_headers(headers) if headers else None
@@ -306,9 +306,10 @@ class Dispatcher:
                 self._settle(lane, job, answer)
 
     def _settle(self, lane: WorkerLane, job: Request, answer: wire.Answer) -> None:
-        """Raises `wire.WireError`, before anything has changed, when the headers cannot be read."""
-        seq, _, failed, status, _, _, phrase, headers, body = answer
+        """Raises `wire.WireError`, before anything has changed, when headers or body cannot be read."""
+        seq, _, failed, status, _, _, phrase, headers, body, place = answer
         pairs = wire.read_headers(headers) if headers and not failed else None
+        content = body if place is None else lane.body(place)
         _release(job)
         if job.state is _SETTLED:
             _uncancel(lane, seq)
@@ -319,7 +320,7 @@ class Dispatcher:
         job.state = _SETTLED
         self.counters.answered += 1
         try:
-            job.sink.respond(Response(status, body, phrase, pairs))
+            job.sink.respond(Response(status, content, phrase, pairs))
         except Exception:  # noqa: BLE001  the job boundary: one client's trouble must not reach the link
             self._reply_lost(job)
 

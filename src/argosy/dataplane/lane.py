@@ -131,6 +131,12 @@ class WorkerLane:
         if isinstance(job.sink, Stream):
             job.sink.cancel()
 
+    def body(self, place: wire.Place) -> memoryview:
+        """The body of an answer that lies in the memory of its worker. Raises `wire.WireError` when there is no such place."""
+        if self.member.page is None:
+            raise wire.WireError("an answer in the memory of a worker that has none")
+        return self.member.page.body(place)
+
     def answers(self, data: memoryview) -> None:
         """Answer records came from the worker."""
         self._dispatcher.answered(self, data)

@@ -71,8 +71,9 @@ def surroundings(config: Config, logs: Logs, loop: asyncio.AbstractEventLoop, re
     # 0 is no limit, for workers and for their frames alike
     frame_limit = config.max_response_size + _FRAME_EXTRA if config.max_response_size else MAX_FRAME
     return Surroundings(
-        loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, frame_limit, time.time, kills.explains_one
-    )
+        loop, reaper, lambda spec: worker_environment(spec, config, environ), options, output, metrics, frame_limit, time.time,
+        kills.explains_one, config.answer_memory_bytes,
+    )  # fmt: skip
 
 
 def arena_bytes(config: Config) -> int:

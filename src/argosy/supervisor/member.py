@@ -72,6 +72,8 @@ class Surroundings:
     """Wall clock, for what people read."""
     was_for_memory: Callable[[], bool]
     """Whether the kernel has just killed one of our processes because memory had run out; true once for each of them."""
+    answer_memory: int = 0
+    """Bytes that each worker shares with the server for large answers."""
 
 
 class Member:
@@ -205,7 +207,7 @@ class Member:
         self._kill_reason = None
         self._reported = False
         try:
-            self.page = Page()
+            self.page = Page(self._around.answer_memory)
             ours, theirs = Channel.pair()
         except OSError as error:
             self._around.loop.call_soon(self._forked, ArgosyError(ErrorCode.LOAD_FAILED, f"cannot start a worker: {error.strerror}"), None)

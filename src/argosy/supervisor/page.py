@@ -1,11 +1,14 @@
-"""The page that a worker shares with the server: what it has begun, what it answered and could not send, who is not awaited any more."""
+"""What a worker shares with the server: what it has begun, what it answered and could not send, who is not awaited any more, and large answers."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import mmap
 import os
+import weakref
+from functools import partial
 
 from argosy import wire
 
@@ -15,10 +18,17 @@ _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 0x1, 0x2, 0x4
 
 
 class Page:
-    """The server's side of the shared page; its layout is in `wire`. The worker inherits `fd`."""
+    """The server's side of the shared page with `room` bytes for large answers; its layout is in `wire`. The worker inherits `fd`.
 
-    def __init__(self) -> None:
-        size = wire.PAGE_SIZE + wire.OUTBOX_SIZE
+    Memory for answers is taken from the system when one is first written there, and kept for the next.
+    """
+
+    def __init__(self, room: int = 0) -> None:
+        size = wire.ROOM_OFFSET + room
+        self.room = room
+        self._room = ctypes.c_char * room
+        self._out: dict[int, weakref.ref[ctypes.Array[ctypes.c_char]]] = {}
+        """What still refers to a place, by its number."""
         self.fd = os.memfd_create("argosy-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self.fd)
@@ -44,6 +54,7 @@ class Page:
             for answer in answers:
                 if not answer.failed:
                     wire.read_headers(answer.headers)
+                    self._check(answer.place)
         except wire.WireError:
             return []
         return answers if all(answer.last for answer in answers) else []
@@ -63,7 +74,28 @@ class Page:
         """Make the place of `seq` usable for a later job."""
         self._map[wire.CANCEL_OFFSET + seq % wire.CANCEL_SLOTS] = 0
 
+    def _check(self, place: wire.Place | None) -> None:
+        if place is not None and (place.number >= wire.PLACES or place.offset + place.length > self.room):
+            raise wire.WireError(f"an answer in a place that there is not: {place}")
+
+    def body(self, place: wire.Place) -> memoryview:
+        """The body that lies there. The place is the worker's again when nothing refers to this view or a part of it any more.
+
+        Raises `wire.WireError` when there is no such place.
+        """
+        self._check(place)
+        # an object of its own for each answer: views of views refer to what they are views of, and not to each other
+        holder = self._room.from_buffer(self._map, wire.ROOM_OFFSET)
+        self._out[place.number] = weakref.ref(holder, partial(self._free, place.number))
+        return memoryview(holder).cast("B")[place.offset : place.offset + place.length]
+
+    def _free(self, number: int, _: object) -> None:
+        del self._out[number]
+        self._map[wire.PLACES_OFFSET + number] = 0
+
     def close(self) -> None:
-        """Free the memory."""
+        """Free the memory, as soon as nobody refers to an answer in it."""
         os.close(self.fd)
-        self._map.close()
+        self._out.clear()
+        with contextlib.suppress(BufferError):  # it goes with the last of them
+            self._map.close()

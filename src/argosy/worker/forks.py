@@ -15,7 +15,6 @@ import sys
 import time
 from typing import List, Optional, Tuple
 
-from argosy import wire
 from argosy.worker import process
 from argosy.worker.link import Link
 from argosy.worker.loop import Worker
@@ -82,7 +81,7 @@ def _become(worker: Worker, sock: socket.socket, number: int, descriptors: List[
         os.dup2(source, target)
         os.close(source)
     output.attach()
-    link = Link(socket.socket(fileno=link_fd), memoryview(mmap.mmap(page_fd, wire.PAGE_SIZE + wire.OUTBOX_SIZE)))
+    link = Link(socket.socket(fileno=link_fd), memoryview(mmap.mmap(page_fd, 0)))
     os.register_at_fork(after_in_child=link.abandon)
     sock.send(ANSWER.pack(number, os.getpid()))
     sock.close()

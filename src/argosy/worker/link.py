@@ -8,6 +8,7 @@ from typing import Deque, Dict, List, Optional, Sequence
 
 from argosy import wire
 from argosy.wire import ANSWER, BEGUN, CANCEL_OFFSET, CANCEL_SLOTS, OUTBOX, OUTBOX_SIZE, PAGE_SIZE, STARTED
+from argosy.worker.room import WORTH_A_PLACE, Room
 
 FLUSH_AFTER_NS = 200_000
 """An answer waits at most so long for others to be sent with it, unless the handler is busy."""
@@ -22,8 +23,9 @@ class LinkClosed(Exception):
 class Link:
     """Reads frames and collects answers. One thread only.
 
-    `page` is writable memory of PAGE_SIZE + OUTBOX_SIZE bytes that the server sees too. Answers lie in the outbox until `flush`, so that they survive
-    the death of this process. Every method raises `LinkClosed` when the server is gone and `WireError` when it does not speak the protocol.
+    `page` is writable memory that the server sees too: PAGE_SIZE + OUTBOX_SIZE bytes, and room for large answers. Answers lie there until `flush`,
+    so that they survive the death of this process.
+    Every method raises `LinkClosed` when the server is gone and `WireError` when it does not speak the protocol.
     """
 
     def __init__(self, sock: socket.socket, page: memoryview) -> None:
@@ -33,6 +35,7 @@ class Link:
         self._words = page[:24].cast("Q")
         self._cancelled = page[CANCEL_OFFSET : CANCEL_OFFSET + CANCEL_SLOTS]
         self._outbox = page[PAGE_SIZE : PAGE_SIZE + OUTBOX_SIZE]
+        self._room = Room(page)
         self._used = 0
         self._count = 0
         self._first_ns = 0
@@ -126,6 +129,8 @@ class Link:
     def answer(self, seq: int, status: int, body: wire.Buffer, busy_us: int, phrase: bytes = b"", headers: bytes = b"") -> None:
         """Put an answer into the outbox, sending what is there before if it would not fit. Call `publish` after the batch."""
         size, at = len(body), self._used
+        if size >= WORTH_A_PLACE and self._answer_in_place(seq, status, body, busy_us, phrase, headers):
+            return
         after = at + ANSWER.size + len(phrase) + len(headers) + size
         if after > OUTBOX_SIZE:
             self._answer_large((ANSWER.pack(seq, wire.LAST, status, 0, busy_us, len(phrase), len(headers), size), phrase, headers, body))
@@ -137,6 +142,14 @@ class Link:
         outbox[after - size : after] = body
         self._used = after
         self._count += 1
+
+    def _answer_in_place(self, seq: int, status: int, body: wire.Buffer, busy_us: int, phrase: bytes, headers: bytes) -> bool:
+        """Put a large body where the server can send it from; False if there is no room."""
+        place = self._room.put(body)
+        if place is not None:
+            head = ANSWER.pack(seq, wire.LAST | wire.PLACED, status, 0, busy_us, len(phrase), len(headers), len(place))
+            self._append((head, phrase, headers, place))
+        return place is not None
 
     def fail(self, seq: int, code: int, message: str, detail: str = "", status: int = 0, busy_us: int = 0) -> None:
         """Put a failure into the outbox, as `answer` does."""

@@ -8,7 +8,6 @@ import socket
 import sys
 from typing import Dict, List, Optional
 
-from argosy import wire
 from argosy.worker import compat, forks, process
 from argosy.worker.link import Link
 from argosy.worker.loop import Worker
@@ -48,7 +47,7 @@ def main(argv: List[str]) -> int:
     for name in ("--fd", "--page-fd", "--arena-fd", "--fork-fd", "--seed-fd"):
         if name in options:
             os.set_inheritable(options[name], False)
-    page = mmap.mmap(options["--page-fd"], wire.PAGE_SIZE + wire.OUTBOX_SIZE)
+    page = mmap.mmap(options["--page-fd"], 0)
     link = Link(socket.socket(fileno=options["--fd"]), memoryview(page))
     os.register_at_fork(after_in_child=link.abandon)
     worker = Worker(link, _map_arena(options), running, loaded)

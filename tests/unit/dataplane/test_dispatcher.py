@@ -301,7 +301,11 @@ def _odd_headers(_: World, __: FakeMember) -> list[bytes]:
     return [wire.answer_record(1, 200, b"1", headers=b"a\0b\0c")]
 
 
-JUNK = [_empty, _unknown, _twice, _cut, _streamed, _odd_headers]
+def _elsewhere(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(1, 200, wire.PLACE.pack(0, 1, 1 << 20), flags=wire.LAST | wire.PLACED)]
+
+
+JUNK = [_empty, _unknown, _twice, _cut, _streamed, _odd_headers, _elsewhere]
 
 
 @pytest.mark.parametrize("junk", JUNK)
@@ -335,6 +339,59 @@ def test_junk_in_the_outbox_is_harmless(junk: Callable[[World, FakeMember], list
     assert client_of(jobs[1]).body == b"1"
     assert world.dispatcher.running == 0
     assert caplog.records == []
+
+
+def test_large_answers_are_sent_from_where_they_lie() -> None:
+    """The client gets a view of the worker's memory, which is the worker's again when the client has let it go, also after the worker has died."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    first, second, third = world.submit(3)
+    member.say(member.placed(2, b"two" * 1000), wire.answer_record(3, 200, b"three"))
+    (outcome,) = client_of(first).outcomes
+    assert isinstance(outcome, Response)
+    assert isinstance(outcome.body, memoryview)
+    assert (client_of(first).body, client_of(second).body, member.places_taken()) == (b"two" * 1000, b"three", 1)
+    member.leave_unsent(member.placed(4, b"four" * 1000))
+    assert member.places_taken() == 2
+    member.begin(4)
+    member.die()
+    assert client_of(third).body == b"four" * 1000
+    assert world.counters.answered == 4
+    outcome.body = b""
+    client_of(third).outcomes.clear()
+    assert member.places_taken() == 0
+
+
+def test_a_large_answer_that_nobody_waits_for() -> None:
+    """Its place is the worker's again at once: the client has left, or its connection cannot be written to."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    left, broken = world.admit(request()), world.admit(request(client=Client(broken=True)))
+    world.run()
+    world.dispatcher.cancel(left)
+    member.say(member.placed(2, bytes(100_000)), member.placed(3, bytes(100_000)))
+    client_of(broken).outcomes.clear()
+    assert member.places_taken() == 0
+    assert world.counters.cancelled == 1
+
+
+def test_a_large_answer_of_a_silent_worker_is_taken_once() -> None:
+    """Found in the outbox it is delivered, and what the worker sends of it later changes nothing."""
+    world = World()
+    member = world.member()
+    world.hurry(member)
+    first, _ = world.submit(2)
+    record = member.placed(2, b"early" * 1000)
+    member.begin(3)
+    member.leave_unsent(record)
+    world.loop.advance(1.0)
+    assert (client_of(first).body, member.places_taken()) == (b"early" * 1000, 1)
+    member.say(record, wire.answer_record(3, 200, b"late"))
+    assert (client_of(first).body, member.places_taken()) == (b"early" * 1000, 1)
+    client_of(first).outcomes.clear()
+    assert member.places_taken() == 0
 
 
 @pytest.mark.parametrize("failing", [False, True])

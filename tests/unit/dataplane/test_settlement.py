@@ -81,13 +81,13 @@ class Storm(RuleBasedStateMachine):
             member.begin(max(member.page.begun - 1, member.has[place % len(member.has)]))
 
     @precondition(lambda self: self.members)
-    @rule(place=PLACES, count=st.integers(1, 5), failed=st.booleans(), backwards=st.booleans())
-    def answer(self, place: int, count: int, failed: bool, backwards: bool) -> None:
+    @rule(place=PLACES, count=st.integers(1, 5), failed=st.booleans(), backwards=st.booleans(), in_place=st.booleans())
+    def answer(self, place: int, count: int, failed: bool, backwards: bool, in_place: bool) -> None:
         member = self.members[place % len(self.members)]
         seqs = sorted(member.has[:count], reverse=backwards)
         if seqs:
             member.begin(max(seqs))
-            member.say(*(self.record(seq, failed) for seq in seqs))
+            member.say(*(member.placed(seq, b"%d" % seq) if in_place and not failed else self.record(seq, failed) for seq in seqs))
 
     @precondition(lambda self: self.members)
     @rule(place=PLACES, size=st.sampled_from([0, 1, 70_000]))
@@ -178,6 +178,14 @@ class Storm(RuleBasedStateMachine):
         """A worker that takes many jobs at once never has more than it has room for."""
         if hasattr(self, "queue") and self.capacity:
             assert all(len(member.lane.jobs) <= self.capacity for member in self.members)
+
+    @invariant()
+    def places_are_where_they_belong(self) -> None:
+        """A place of a large answer is held exactly as long as the client has the answer."""
+        if hasattr(self, "queue"):
+            held = [outcome.body for job in self.admitted for outcome in client_of(job).outcomes if isinstance(outcome, Response)]
+            living = sum(member.places_taken() for member in self.members)
+            assert living <= sum(isinstance(body, memoryview) for body in held)
 
     @invariant()
     def memory_is_where_it_belongs(self) -> None:

@@ -11,6 +11,7 @@ from argosy import wire
 from argosy.errors import ErrorCode
 from argosy.testing.worker import SHARED_BYTES, FakeServer, Outcome
 from argosy.worker.link import Link, LinkClosed
+from argosy.worker.room import WORTH_A_PLACE
 
 
 @pytest.fixture
@@ -67,6 +68,29 @@ def test_full_outbox_is_flushed_first(server: FakeServer, link: Link) -> None:
     outcome = server.collect(Outcome())
     assert [(answer.seq, answer.body) for answer in outcome.answers] == [(seq, bytes([seq]) * size) for seq in range(5)]
     assert outcome.heads == [2, 2, 1]
+
+
+def test_large_answers_lie_in_the_room() -> None:
+    """With all that an answer has, behind small ones, and survive there; what finds no room goes through the socket, in the same order."""
+    server = FakeServer(memoryview(bytearray(SHARED_BYTES + 300_000)))
+    server.sock.settimeout(30)
+    server.worker_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * wire.OUTBOX_SIZE)
+    link = Link(server.worker_end, server.page)
+    link.answer(1, 200, b"small", 5)
+    link.answer(2, 201, b"2" * 200_000, 6, b"Made", b"a\0b")
+    link.publish(1)
+    assert [(answer.seq, answer.place) for answer in server.outbox()] == [(1, None), (2, (0, 0, 200_000))]
+    link.answer(3, 200, b"3" * 100_001, 7)
+    link.answer(4, 200, b"4" * (WORTH_A_PLACE - 1), 8)
+    link.flush()
+    server.worker_end.close()
+    answers = server.collect(Outcome()).answers
+    assert [(answer.seq, answer.status, answer.phrase, answer.headers, answer.place is None) for answer in answers] == [
+        (1, 200, "", b"", True), (2, 201, "Made", b"a\0b", False), (3, 200, "", b"", True), (4, 200, "", b"", True),
+    ]  # fmt: skip
+    assert [answer.body for answer in answers[2:]] == [b"3" * 100_001, b"4" * (WORTH_A_PLACE - 1)]
+    assert bytes(server.page[wire.ROOM_OFFSET : wire.ROOM_OFFSET + 200_001]) == b"2" * 200_000 + b"\0"
+    server.sock.close()
 
 
 def test_nothing_to_flush_sends_nothing(server: FakeServer, link: Link) -> None:
