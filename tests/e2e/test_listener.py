@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import mmap
 import os
 import socket
 import ssl
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 import uvloop
 
+from argosy import wire
 from argosy.config import Address, Config
 from argosy.dataplane.registry import Registry
 from argosy.errors import ArgosyError, ErrorCode
@@ -25,7 +27,9 @@ from argosy.frontend.listener import Listener
 from argosy.frontend.site import Budget, HttpCounters, Site
 from argosy.messages import Response
 from argosy.server.tls import tls_context
+from argosy.supervisor.page import Page
 from argosy.testing.http import FakeDialect, FakeModel, LineList, Reply, echo, read_replies
+from argosy.worker.room import Room
 from fakes.certificates import identity
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -382,6 +386,32 @@ def test_slow_upload(run: Callable[[Scenario], None]) -> None:
             writer.close()
 
     run(scenario)
+
+
+def test_an_answer_is_held_until_it_was_sent(run: Callable[[Scenario], None]) -> None:
+    """One that lies in the memory of a worker stays there while its client does not read, and no longer: the worker writes the next one there."""
+    size = 10_000_000
+    page = Page(size + 4096)
+    room = Room(memoryview(mmap.mmap(page.fd, 0)))
+
+    def answer(_: object) -> Response:
+        place = room.put(b"first " * (size // 6))
+        assert place is not None
+        return Response(200, page.body(wire.Place(*wire.PLACE.unpack(place))))
+
+    async def scenario() -> None:
+        async with serving(loopback(), model=FakeModel(handler=answer, arena_size=1 << 20)) as served:
+            reader, writer = await served.connect()
+            writer.write(POST + b"Connection: close\r\nContent-Length: 1\r\n\r\nx")
+            begin = await reader.readexactly(1000)
+            early = room.put(b"wrong " * (size // 6))  # asyncio's own loop keeps a copy of what it could not send, uvloop does not
+            (reply,) = read_replies(begin + await reader.read(-1))
+            assert reply.body == b"first " * (size // 6)
+            writer.close()
+            await until(lambda: early is not None or room.put(bytes(size)) is not None)
+
+    run(scenario)
+    page.close()
 
 
 def test_drain(run: Callable[[Scenario], None], tmp_path: Path) -> None:
