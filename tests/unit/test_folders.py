@@ -24,3 +24,8 @@ def test_a_relative_folder_counts_from_the_current_one(tmp_path: Path) -> None:
 def test_without_a_variable_it_is_the_usual_one(tmp_path: Path) -> None:
     """An empty variable is none."""
     assert temporary_folder({"TMPDIR": ""}, tmp_path) == Path("/tmp")
+
+
+def test_a_name_that_cannot_be_is_passed_over(tmp_path: Path) -> None:
+    """So is one that nobody may look at."""
+    assert temporary_folder({"TMPDIR": "x" * 300, "TEMP": str(tmp_path)}, Path("/")) == tmp_path

@@ -121,19 +121,19 @@ def _refusal(path: Path, asked: argparse.Namespace, environ: Mapping[str, str], 
     if pid is not None:
         say("Removing orphan pid file.")
         path.unlink(missing_ok=True)
-    if asked.log_config and not (cwd / asked.log_config).is_file():
+    if asked.log_config and not os.path.isfile(cwd / asked.log_config):
         return f"--log-config file not found: {(cwd / asked.log_config).resolve()}"
     temp = environ.get("TEMP")
-    if temp and not (cwd / temp).is_dir():
+    if temp and not os.path.isdir(cwd / temp):
         return f"Invalid temp directory: {temp}, please check TEMP environment variable."
-    if asked.mms_config and asked.mms_config != _SAGEMAKER and not (cwd / asked.mms_config).is_file():
+    if asked.mms_config and asked.mms_config != _SAGEMAKER and not os.path.isfile(cwd / asked.mms_config):
         return f"--mms-config file not found: {asked.mms_config}"
     _warn_of_jvm_options(cwd / (asked.mms_config or "config.properties"))
     return _refusal_of_models(asked, cwd)
 
 
 def _refusal_of_models(asked: argparse.Namespace, cwd: Path) -> str | None:
-    if asked.model_store and not (cwd / asked.model_store).is_dir():
+    if asked.model_store and not os.path.isdir(cwd / asked.model_store):
         return f"--model-store directory not found: {asked.model_store}"
     if asked.models and not asked.model_store and not all(item == "ALL" or _REMOTE.fullmatch(item) for item in asked.models):
         return "--model-store is required to load model locally."

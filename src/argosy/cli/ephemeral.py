@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,7 @@ def find(target: Target, cwd: Path, store: Path | None) -> Found:
 
     `FILE.py:FUNCTION` names a function of a handler file.
 
-    Raises `ArgosyError` MODEL_NOT_FOUND, or INVALID_REQUEST for an address that nothing is fetched from.
+    Raises `ArgosyError` MODEL_NOT_FOUND, or INVALID_REQUEST for an address that nothing is fetched from, or a path that the system will not look at.
     """
     path_or_url = target.url_or_path.removeprefix("file://")
     named = _WITH_FUNCTION.fullmatch(path_or_url)
@@ -49,7 +50,13 @@ def find(target: Target, cwd: Path, store: Path | None) -> Found:
     if scheme := _SCHEME.match(asked):
         advice = f"{scheme[0]} is none of them: fetch it first, or give an address that begins with https://, as a presigned one does"
         raise ArgosyError(ErrorCode.INVALID_REQUEST, f"a TARGET is a file, a folder or an http(s) address; {advice}")
-    candidates = [cwd / asked, *([store / asked] if store else [])]
+    try:
+        return _look_up(target.name, asked, function, [cwd / asked, *([store / asked] if store else [])])
+    except OSError as error:
+        raise ArgosyError(ErrorCode.INVALID_REQUEST, f"cannot look at {asked}: {error.strerror} ({error.filename})") from None
+
+
+def _look_up(name: str | None, asked: str, function: str | None, candidates: Sequence[Path]) -> Found:
     path = next((path.resolve() for path in candidates if path.exists()), None)
     if path is None:
         where = " or ".join(dict.fromkeys(str(path.parent) for path in candidates))
@@ -58,7 +65,7 @@ def find(target: Target, cwd: Path, store: Path | None) -> Found:
     if path.is_dir() and not (path / manifest.FOLDER / manifest.FILE).is_file():
         path = next((file for file in (path / f"{stem}.py" for stem in (*HANDLER_STEMS, path.name)) if file.is_file()), path)
     is_handler = path.is_file() and path.suffix == ".py"
-    return Found(target.name or (handler_name(path) if is_handler else None), path, is_handler, function)
+    return Found(name or (handler_name(path) if is_handler else None), path, is_handler, function)
 
 
 def handler_name(path: Path) -> str:
@@ -89,7 +96,7 @@ def ephemeral_store(targets: Sequence[Target], cwd: Path, store: Path | None, fo
     operator's store. Raises `ArgosyError` MODEL_NOT_FOUND, INVALID_CONFIG when two targets have one name, or STORAGE_FULL when the folder cannot be
     written.
     """
-    if store is not None and not store.exists():
+    if store is not None and not os.path.exists(store):
         raise ArgosyError(ErrorCode.MODEL_NOT_FOUND, f"there is no model store {store}: make the folder, or give another one as --model-store")
     local = [(target, find(target, cwd, store)) for target in targets if not _REMOTE.match(target.url_or_path)]
     _refuse_namesakes([found for _, found in local])

@@ -144,9 +144,9 @@ def scan_store(store: Path, *, has_default: bool = False) -> list[str]:
     A store that is itself one model is the only one, with the url `.`: it has `MAR-INF` at its top or, if models without manifest `has_default`
     handler, other files and no archive or folder with a manifest. Raises `ArgosyError` INVALID_CONFIG.
     """
-    if (store / manifest.FOLDER / manifest.FILE).is_file():
-        return ["."]
     try:
+        if (store / manifest.FOLDER / manifest.FILE).is_file():
+            return ["."]
         entries = [path for path in sorted(store.iterdir()) if not _is_stray(path)]
     except OSError as error:
         raise ArgosyError(ErrorCode.INVALID_CONFIG, f"Cannot read the model store {store}: {error.strerror}.") from error

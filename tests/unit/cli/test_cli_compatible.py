@@ -101,3 +101,12 @@ def test_the_command_line_of_the_server() -> None:
     assert command[command.index(daemon.CLASS_NAME) + 1:] == rest
     assert command.count(daemon.CLASS_NAME) == 1
     assert compatible.server_command(compatible.parser().parse_args([]))[-2:] == ["--python", sys.executable]
+
+
+@pytest.mark.parametrize(("option", "says"), [
+    ("--model-store", "--model-store directory not found: "), ("--log-config", "--log-config file not found: "),
+    ("--mms-config", "--mms-config file not found: "),
+])  # fmt: skip
+def test_names_that_cannot_be(tmp_path: Path, capfd: pytest.CaptureFixture[str], option: str, says: str) -> None:
+    """They are names of nothing, like those that nobody may look at."""
+    assert refused(tmp_path, capfd, option, "x" * 300).startswith(says)

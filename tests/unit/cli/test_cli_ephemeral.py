@@ -181,3 +181,19 @@ def test_a_mixture(tmp_path: Path) -> None:
         assert used is not None
         assert targets == [Target(None, "a.mar"), Target("b", "2-a.mar")]
         assert [(used / name).read_text() for name in ("a.mar", "2-a.mar", "c.mar")] == ["here", "sub", ""]
+
+
+@pytest.mark.parametrize("asked", ["x" * 300, "x" * 300 + ".py:f", "./" + "x" * 300])
+def test_a_target_that_the_system_will_not_look_at(tmp_path: Path, asked: str) -> None:
+    """A name that cannot be, as a folder that nobody may enter, is refused with the system's reason."""
+    with pytest.raises(ArgosyError, match=r"cannot look at .*: File name too long") as caught:
+        find(Target(None, asked), tmp_path, tmp_path)
+    assert caught.value.code is ErrorCode.INVALID_REQUEST
+
+
+def test_a_store_that_the_system_will_not_look_at(tmp_path: Path) -> None:
+    """There is none of that name."""
+    folder_with(tmp_path, hello_py="")
+    store = ephemeral_store([Target(None, "hello.py")], tmp_path, tmp_path / ("x" * 300), tmp_path)
+    with pytest.raises(ArgosyError, match="there is no model store"), store:
+        pass

@@ -312,3 +312,10 @@ def test_a_store_that_cannot_be_read_is_a_wrong_configuration(tmp_path: Path) ->
 def test_a_model_without_name_is_called_after_its_url(url: str, name: str) -> None:
     """The rule of the original, and its suffixes for tar."""
     assert default_name(url) == name
+
+
+def test_a_store_that_the_system_will_not_look_at(tmp_path: Path) -> None:
+    """A name that cannot be, as a folder that nobody may enter, is a wrong configuration."""
+    with pytest.raises(ArgosyError, match=r"^Cannot read the model store .*: File name too long") as caught:
+        scan_store(tmp_path / ("x" * 300))
+    assert caught.value.code is ErrorCode.INVALID_CONFIG
