@@ -134,7 +134,7 @@ class Context:
             "server_name": "MMS",
             "server_version": mms_version,
         }
-        self._request_processor: Optional[List[RequestProcessor]] = None
+        self._request_processor: Any = None  # a list, or a function that makes it: most handlers never ask
         self._metrics: Any = None  # a store, or a function that makes it: most handlers never ask
 
     def __eq__(self, other: object) -> bool:
@@ -153,6 +153,8 @@ class Context:
     @property
     def request_processor(self) -> Any:
         """A list with one `RequestProcessor` for each request of the batch; None while the model loads."""
+        if callable(self._request_processor):
+            self._request_processor = self._request_processor()
         return self._request_processor
 
     @request_processor.setter
@@ -171,9 +173,10 @@ class Context:
         self._metrics = metrics
 
     def __processor(self, idx: int) -> RequestProcessor:
-        if self._request_processor is None:
+        requests: Optional[List[RequestProcessor]] = self.request_processor
+        if requests is None:
             raise IndexError("there is no request while the model loads")
-        return self._request_processor[idx]
+        return requests[idx]
 
     def get_request_id(self, idx: int = 0) -> Optional[str]:
         """The `x-request-id` of the answer; None outside the batch."""
@@ -206,7 +209,7 @@ class Context:
 
     def set_all_response_status(self, code: int = 200, phrase: str = "") -> None:
         """Answer every request of the batch with this status."""
-        for processor in self._request_processor or ():
+        for processor in self.request_processor or ():
             processor.report_status(code, phrase)
 
     def get_response_headers(self, idx: int) -> Dict[Any, Any]:

@@ -234,6 +234,8 @@ def read_jobs(data: memoryview, count: int) -> List[Job]:
     """The jobs of a JOBS frame. Raises `WireError` unless exactly `count` records fill the data."""
     jobs = []
     at = 0
+    rest = kind = headers = parts = None
+    lengths = (0, 0)
     unpack, size, new = JOB.unpack_from, JOB.size, tuple.__new__
     try:
         for _ in range(count):
@@ -242,8 +244,12 @@ def read_jobs(data: memoryview, count: int) -> List[Job]:
             b = n_id + n_type
             c = b + n_headers
             # One copy of all but the body and slices of it: half the time of slicing the view five times, and safe to keep.
-            meta = bytes(data[at : at + c + n_parts])
+            meta = data[at : at + c + n_parts].tobytes()
             at += c + n_parts
+            # what clients of one kind send differs in the id only
+            if meta[n_id:] != rest or (n_type, n_headers) != lengths:
+                rest, lengths = meta[n_id:], (n_type, n_headers)
+                kind, headers, parts = meta[n_id:b].decode("latin-1"), meta[b:c], meta[c:]
             if flags:
                 body = None
                 place = offset if flags & ARENA else -1
@@ -251,8 +257,7 @@ def read_jobs(data: memoryview, count: int) -> List[Job]:
                 body = data[at : at + n_body]
                 at += n_body
                 place = -1
-            record = (seq, timeout_ms, meta[:n_id].decode("latin-1"), meta[n_id:b].decode("latin-1"), meta[b:c], meta[c:], body, place, n_body)
-            jobs.append(new(Job, record))
+            jobs.append(new(Job, (seq, timeout_ms, meta[:n_id].decode("latin-1"), kind, headers, parts, body, place, n_body)))
     except (struct.error, OverflowError) as error:  # the latter when a length leads beyond all memory
         raise WireError("cut job record") from error
     if at != len(data):

@@ -80,6 +80,16 @@ def test_jobs_come_back(jobs: list[tuple[str, bytes]]) -> None:
         assert list(wire.read_parts(job.parts)) == [("p", "", b"1")]
 
 
+def test_jobs_of_different_clients_are_told_apart() -> None:
+    """Also those whose types, headers and parts are the same when they are read without a gap."""
+    kinds = [("ab", [("c", "v")]), ("ab", [("c", "v")]), ("abc", [("", "v")]), ("", [("abc", "v")]), ("ab", [("c", "w")])]
+    part = ("p", "", b"1")
+    data = b"".join(job_record(seq, b"x", kind, id="i", headers=headers, parts=[part] * (seq % 2)) for seq, (kind, headers) in enumerate(kinds))
+    found = wire.read_jobs(memoryview(data), len(kinds))
+    assert [(job.content_type, wire.read_headers(job.headers)) for job in found] == kinds
+    assert [len(list(wire.read_parts(job.parts))) for job in found] == [0, 1, 0, 1, 0]
+
+
 def test_job_without_body_and_job_in_the_arena() -> None:
     """Neither has bytes in the frame."""
     data = job_record(1, None) + job_record(2, arena=(0, 9)) + job_record(3, b"x")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 from argosy import wire
 from argosy.errors import ArgosyError, ErrorCode
@@ -35,6 +36,8 @@ class Batches:
     ) -> None:
         self._entry = entry
         self._text_is_utf8 = type(entry).encode is Entry.encode
+        is_usual = type(entry).prepare is Entry.prepare
+        self._prepare: Callable[[wire.Job], Any] = inputs.parameters if is_usual else functools.partial(entry.prepare, inputs)
         self._context = context
         self._inputs = inputs
         self._link = link
@@ -44,6 +47,11 @@ class Batches:
         self._heads: Dict[Any, bytes] = {}
         if isinstance(context, CallContext):
             context._is_cancelled = self._is_cancelled
+        self._job: Optional[wire.Job] = None
+        """The job that runs by itself, or did last."""
+        self._made: Dict[int, JobRequest] = {}
+        """Its request, once somebody has asked for it."""
+        self._make_requests = self._new_requests
         self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
 
     def adopt(self, link: Link) -> None:
@@ -53,8 +61,13 @@ class Batches:
     def _new_metrics(self) -> meters.MetricsStore:
         return meters.MetricsStore(self._context.request_ids or {}, self._context.model_name)
 
+    def _new_requests(self) -> List[JobRequest]:
+        assert self._job is not None
+        # one step for threads: what each of them sets must come to the same request
+        return [self._made.setdefault(0, self._inputs.request(self._job))]
+
     def _is_cancelled(self) -> bool:
-        requests = self._context._request_processor or ()
+        requests = self._context.request_processor or ()
         return all(isinstance(request, JobRequest) and self._link.is_cancelled(request.job.seq) for request in requests)
 
     def run(self, jobs: Sequence[wire.Job]) -> None:
@@ -85,16 +98,19 @@ class Batches:
         seq = job.seq
         link.start(seq, seq + 1)
         try:
-            data = self._entry.prepare(self._inputs, job)
+            data = self._prepare(job)
         except wire.WireError:
             raise
         except Exception as error:  # noqa: BLE001  the job boundary, as in `run`
             self.fail(job, error, 0)
             link.publish(time.perf_counter_ns())
             return
-        request = self._inputs.request(job)
+        self._job = job
+        made = self._made
+        if made:
+            self._made = made = {}
         self._running.ids = context.request_ids = {0: job.id}
-        context._request_processor = [request]
+        context._request_processor = self._make_requests
         context._metrics = self._make_metrics
         begin = time.perf_counter_ns()
         try:
@@ -105,17 +121,17 @@ class Batches:
             raise LinkClosed("a fork of the worker came back from the handler")
         now = time.perf_counter_ns()
         busy_us = min((now - begin) // 1000, MAX_MICROSECONDS)
-        body = self._plain_body(results, request)
+        body = self._plain_body(results, made)
         if body is not None:
             link.answer(seq, 200, body, busy_us)
         else:
-            self.answer([request], self.checked(results, 1), busy_us, begin)
+            self.answer(self._make_requests(), self.checked(results, 1), busy_us, begin)
         if context._metrics is not self._make_metrics:
             self.add_metrics(context._metrics)
         self._running.ids = NOBODY
         link.publish(now)
 
-    def _plain_body(self, results: Any, request: JobRequest) -> Optional[bytes]:
+    def _plain_body(self, results: Any, made: Dict[int, JobRequest]) -> Optional[bytes]:
         """The body of an ordinary answer: one text or bytes, and nothing else was set. None for everything that needs a closer look."""
         if type(results) is not list or len(results) != 1:
             return None
@@ -125,8 +141,8 @@ class Batches:
             if type(item) is bytes:
                 body = item
             elif type(item) is str:
-                body = item.encode("utf-8") if self._text_is_utf8 else self._entry.encode(item, request)
-            if type(body) is bytes and request.is_plain() and not 0 < self.limit < len(body):
+                body = item.encode("utf-8") if self._text_is_utf8 else self._entry.encode(item, self._make_requests()[0])
+            if type(body) is bytes and (not made or made[0].is_plain()) and not 0 < self.limit < len(body):
                 return body
         except Exception:  # noqa: BLE001  the closer look says what is wrong
             return None
@@ -174,7 +190,7 @@ class Batches:
         context = self._context
         ids = {index: request.job.id for index, request in enumerate(requests)}
         self._running.ids = context.request_ids = ids
-        context._request_processor = requests  # type: ignore[assignment]  # a list of a subclass, which nobody appends to
+        context._request_processor = requests
         context._metrics = self._make_metrics
         return self.checked(self._entry.call(data, context), len(requests))
 

@@ -452,3 +452,40 @@ def test_nothing_that_a_handler_does_with_its_context_kills_the_worker(model: Wr
     folder = model(WILD.replace("{0}", "if data[0]['body'] == b'wild':\n        " + statement))
     outcome = ask(folder, job_record(1, b"wild"), job_record(2))
     assert [(answer.seq, answer.code) for answer in outcome.answers] == [(1, code), (2, 0)]
+
+
+def test_what_threads_of_a_handler_set_comes_to_one_request(model: WriteModel) -> None:
+    """Whoever asks for the request first: all see the same one, and what each has set is in the answer."""
+    answer = one(returning('["ok"]', """import threading
+    gate = threading.Barrier(4)
+    def work(i):
+        gate.wait()
+        context.set_response_header(0, "x-%d" % i, "1")
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()"""), model)
+    assert sorted(wire.read_headers(answer.headers)) == [(f"x-{number}", "1") for number in range(4)]
+
+
+def test_a_list_of_requests_that_a_handler_empties_is_its_own(model: WriteModel) -> None:
+    """What was set before counts, and the job is answered."""
+    answer = one(returning('["ok"]', 'context.set_response_status(202, "Later"); context.request_processor.clear()'), model)
+    assert (answer.status, answer.phrase, answer.body) == (202, "Later", b"ok")
+
+
+def test_each_job_has_a_request_of_its_own(model: WriteModel) -> None:
+    """Whether or not the handler asked for the one before; what was set for one job is not in the answer to the next."""
+    source = """
+        def handle(data, context):
+            if data is None:
+                return None
+            body = bytes(data[0]["body"])
+            if body != b"silent":
+                context.set_response_header(0, body.decode(), context.get_request_header(0, "H"))
+            return [body]
+    """
+    records = [job_record(seq, body, headers=[("H", str(seq))]) for seq, body in enumerate((b"a", b"silent", b"b", b"silent", b"silent", b"c"), 1)]
+    answers = ask(model(source), *records).answers
+    assert [wire.read_headers(answer.headers) for answer in answers] == [[("a", "1")], [], [("b", "3")], [], [], [("c", "6")]]
