@@ -84,6 +84,25 @@ def test_headers_of_a_handler(make_site: MakeSite) -> None:
     assert (reply.header("content-length"), reply.header("connection"), reply.body) == ("3", "keep-alive", b"abc")
 
 
+def test_answers_with_other_headers_in_turn(make_site: MakeSite) -> None:
+    """What is remembered of one answer's headers never comes with another's, also when the server begins to close connections."""
+    site = make_site(model=FakeModel())
+    client = site.client()
+    choices: list[list[tuple[str, str]] | None] = [None, [("X", "1")], [("X", "2")], None, [("X", "1")], [("X", "1"), ("X", "1")], [("x", "1")], []]
+    for number, headers in enumerate(choices * 3):
+        client.send(b"POST /predictions/echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx")
+        site.model.answer(Response(200, b"%d" % number, headers=headers))
+        (reply,) = client.replies()
+        sent = reply.headers[: [name for name, _ in reply.headers].index("x-request-id")]
+        assert (sent, reply.body) == (tuple((name.lower(), value) for name, value in headers or ()), b"%d" % number)
+        assert reply.header("connection") == "keep-alive"
+    client.send(b"POST /predictions/echo HTTP/1.1\r\n" + HOST + b"Content-Length: 1\r\n\r\nx")
+    site.site.drain()
+    site.model.answer(Response(200, b"last", headers=[("X", "1")]))
+    reply = client.reply()
+    assert (reply.header("x"), reply.header("connection"), client.is_open) == ("1", "close", False)
+
+
 @pytest.mark.parametrize(("name", "value"), [
     ("X", "a\r\nSet-Cookie: evil=1"), ("X", "a\r\n\r\nHTTP/1.1 200 OK"), ("X", "a\nb"), ("X", "a\rb"), ("X", "a\0b"), ("X", "a\x7f"), ("X", "\u2603"),
     ("X\r\nY", "a"), ("X Y", "a"), ("X:", "a"), ("", "a"), ("X\n", "a"), ("\xe9", "a"),

@@ -8,7 +8,7 @@ import itertools
 import logging
 import operator
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from argosy import wire
 from argosy.dataplane.batcher import UNKNOWN_US, Policy, decide, may_prefetch
@@ -27,6 +27,9 @@ _SMOOTHING = 0.2
 _LONGEST = 1 << 30
 """A message that is longer carries no further job."""
 _MOST_RETURNS = 3
+_KNOWN_HEADERS = 64
+_SHORT = 1024
+"""Longer headers are not remembered."""
 _SETTLED = JobState.SETTLED
 _SEQ = wire.SEQ.pack
 _RECORD = wire.JOB.pack
@@ -74,6 +77,8 @@ class Dispatcher:
         self._timer: asyncio.TimerHandle | None = None
         self.on_idle: Callable[[], None] | None = None
         """Told when nothing waits and nothing runs."""
+        self._known_headers: dict[bytes, Sequence[tuple[str, str]]] = {}
+        """Headers of earlier answers by their blocks."""
         self.refusal: ArgosyError | None = None
         """Set when no worker will come: jobs that a dead one gives back are failed with it instead of waiting."""
 
@@ -308,7 +313,7 @@ class Dispatcher:
     def _settle(self, lane: WorkerLane, job: Request, answer: wire.Answer) -> None:
         """Raises `wire.WireError`, before anything has changed, when headers or body cannot be read."""
         seq, _, failed, status, _, _, phrase, headers, body, place = answer
-        pairs = wire.read_headers(headers) if headers and not failed else None
+        pairs = (self._known_headers.get(headers) or self._read_headers(headers)) if headers and not failed else None
         content = body if place is None else lane.body(place)
         _release(job)
         if job.state is _SETTLED:
@@ -323,6 +328,13 @@ class Dispatcher:
             job.sink.respond(Response(status, content, phrase, pairs))
         except Exception:  # noqa: BLE001  the job boundary: one client's trouble must not reach the link
             self._reply_lost(job)
+
+    def _read_headers(self, block: bytes) -> Sequence[tuple[str, str]]:
+        """The headers of an answer, remembered for the next one: mostly they are the same. Raises `wire.WireError`."""
+        pairs = tuple(wire.read_headers(block))
+        if len(self._known_headers) < _KNOWN_HEADERS and len(block) <= _SHORT:
+            self._known_headers[block] = pairs
+        return pairs
 
     def _reply_lost(self, job: Request) -> None:
         _log.exception("model %s: request %s was answered, but its reply was lost", self.name, job.id.decode("latin-1"))

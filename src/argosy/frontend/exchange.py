@@ -185,15 +185,19 @@ class Exchange:
 
     # -- the reply sink ----------------------------------------------------------------------------------------------
 
-    def answer(self, body: Buffer, now: float) -> None:
+    def answer(self, body: Buffer, now: float, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Send an ordinary answer of a handler: at once what `Connection.send`, `Connection.finished` and those that they call would do about it."""
         connection, head = self.connection, self.head
         site, length = connection.site, len(body)
         if not head.is_plain or connection.exchange is not self or site.is_special or length > _JOINED:
-            self._respond(Response(200, body))
+            self._respond(Response(200, body, "", headers))
             return
         try:
-            reply = b"".join((_PLAIN, self.id, site.tails.get(length) or site.tail(length), body))
+            begin = _PLAIN if not headers else site.beginning(tuple(headers))
+            if begin is None:
+                self._respond(Response(200, body, "", headers))
+                return
+            reply = b"".join((begin, self.id, site.tails.get(length) or site.tail(length), body))
             if connection.deferred is None:
                 connection.deferred = reply
                 if not site.senders:
@@ -218,8 +222,8 @@ class Exchange:
 
     def respond(self, response: Response) -> None:
         """Send the answer of a handler. When that is not possible the connection ends, so that its client does not wait for ever."""
-        if response.status == 200 and not response.phrase and not response.headers:
-            self.answer(response.body, self.connection.site.loop.time())
+        if response.status == 200 and not response.phrase:
+            self.answer(response.body, self.connection.site.loop.time(), response.headers or ())
         else:
             self._respond(response)
 

@@ -31,7 +31,7 @@ class Connection(asyncio.BufferedProtocol):
     """One client connection."""
 
     __slots__ = (
-        "_awaited", "_below", "_body_left", "_lingering", "_listener", "_reader", "_room", "_seen", "deferred", "ended", "exchange",
+        "_awaited", "_below", "_body_left", "_lingering", "_listener", "_reader", "_room", "_seen", "_socket", "deferred", "ended", "exchange",
         "is_paused", "known", "mark", "peer", "reading", "reading_paused", "since", "site", "transport", "waiting", "waits_for_memory",
     )  # fmt: skip
 
@@ -48,6 +48,7 @@ class Connection(asyncio.BufferedProtocol):
         """Requests that were read while an earlier one is being answered."""
         self._below: socket.socket | None = None
         """The socket below TLS, whose transport does not tell what the client has not read."""
+        self._socket: socket.socket | None = None
         self._awaited = arrival.ANY
         """How many bytes have to come before the system tells of them."""
         self._body_left = 0
@@ -136,8 +137,9 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def socket(self) -> socket.socket | None:
         """The client's socket, for its options."""
-        found: socket.socket | None = self.transport.get_extra_info("socket")
-        return found
+        if self._socket is None:  # the loop makes another one each time
+            self._socket = self.transport.get_extra_info("socket")
+        return self._socket
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to receive: the slot of a large body, else the buffer that all connections share.

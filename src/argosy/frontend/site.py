@@ -16,7 +16,7 @@ from argosy.errors import ArgosyError
 from argosy.frontend.limits import Limits
 from argosy.frontend.newcomers import Newcomers
 from argosy.frontend.plan import Plan
-from argosy.frontend.replies import NO_CACHE
+from argosy.frontend.replies import NO_CACHE, handler_headers, status_line
 from argosy.frontend.target import split_target
 from argosy.protocols.endpoint import Dialect, Predict
 from argosy.protocols.tokens import Gate
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 _ROUTES = 1024
 _TAILS = 1024
+_BEGINNINGS = 64
+_SHORT = 1024
+"""A longer beginning is not remembered."""
 _RECEIVE = 256 * 1024
 _RECEIVE_HEAD = 16 * 1024
 _UNREAD = 256 * 1024 * 1024
@@ -188,6 +191,8 @@ class Site:
     """Connections with a reply that is sent at the end of this turn of the loop. Written by the connections."""
     tails: dict[int, bytes] = field(default_factory=dict)
     """Ends of heads of replies by the length of the body; see `tail`."""
+    _beginnings: dict[tuple[tuple[str, str], ...], bytes] = field(default_factory=dict)
+    """Beginnings of heads of replies by the headers that a handler chose."""
     _routes: dict[tuple[bytes, bytes], Plan] = field(default_factory=dict)
     _generation: int = -1
 
@@ -210,6 +215,21 @@ class Site:
         if len(self.tails) < _TAILS:
             self.tails[length] = tail
         return tail
+
+    def beginning(self, headers: tuple[tuple[str, str], ...]) -> bytes | None:
+        """What a reply with status 200 says before the request id, if its handler chose these headers; None if one of them cannot be sent.
+
+        Remembered for the next time: a handler mostly chooses what it chose before.
+        """
+        known = self._beginnings.get(headers)
+        if known is None:
+            lines = handler_headers(headers)
+            if lines is None:
+                return None
+            known = b"%s%sx-request-id: " % (status_line(200, ""), lines)
+            if len(self._beginnings) < _BEGINNINGS and len(known) <= _SHORT:
+                self._beginnings[headers] = known
+        return known
 
     def drain(self) -> None:
         """The server stops."""

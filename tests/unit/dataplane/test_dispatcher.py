@@ -27,7 +27,7 @@ def test_a_job_goes_to_a_free_worker_and_its_answer_to_its_client() -> None:
     member.say(wire.answer_record(1, 201, b"made", busy_us=250, phrase=b"Made", headers=headers))
     (outcome,) = client_of(job).outcomes
     assert isinstance(outcome, Response)
-    assert (outcome.status, outcome.phrase, outcome.headers, outcome.body) == (201, "Made", [("x-a", "1")], b"made")
+    assert (outcome.status, outcome.phrase, outcome.headers, outcome.body) == (201, "Made", (("x-a", "1"),), b"made")
     assert (world.counters.answered, world.counters.batches, world.counters.handler_us, world.dispatcher.running) == (1, 1, 250, 0)
     assert world.batches == [(world.loop.time(), "m", 250, b"id-0")]
     assert member.events[-1] == (Event.DONE, "")
@@ -339,6 +339,24 @@ def test_junk_in_the_outbox_is_harmless(junk: Callable[[World, FakeMember], list
     assert client_of(jobs[1]).body == b"1"
     assert world.dispatcher.running == 0
     assert caplog.records == []
+
+
+def test_headers_are_those_of_their_answer() -> None:
+    """However often some came before, and however many kinds there are; a block that cannot be read is never remembered."""
+    world = World()
+    member = world.member()
+    blocks = [b"a\0%d" % (number % 100) for number in range(300)]
+    for seq, block in enumerate(blocks, 1):
+        (job,) = world.submit()
+        member.say(wire.answer_record(seq, 200, b"x", headers=block))
+        (outcome,) = client_of(job).outcomes
+        assert isinstance(outcome, Response)
+        assert outcome.headers == (("a", block[2:].decode()),)
+    world.submit()
+    for _ in range(2):
+        with pytest.raises(wire.WireError):
+            member.say(wire.answer_record(301, 200, b"x", headers=b"a\0001\0c"))
+    assert len(world.dispatcher._known_headers) == 64
 
 
 def test_large_answers_are_sent_from_where_they_lie() -> None:

@@ -60,6 +60,18 @@ def test_ends_of_heads_are_remembered() -> None:
     assert site.tails == dict(enumerate(tails[:1024]))
 
 
+def test_beginnings_of_heads_are_remembered() -> None:
+    """Each choice of headers has its own, be they few or long; only some are kept, and none that cannot be sent."""
+    site = FakeSite().site
+    choices = [(("X-Number", str(number)),) for number in range(200)] * 2
+    for headers in choices:
+        assert site.beginning(headers) == b"HTTP/1.1 200 \r\nX-Number: %s\r\nx-request-id: " % headers[0][1].encode()
+    assert site.beginning((("X", "y" * 5000),)) == b"HTTP/1.1 200 \r\nX: " + b"y" * 5000 + b"\r\nx-request-id: "
+    for _ in range(2):
+        assert site.beginning((("X", "a\r\nb"),)) is None
+    assert len(site._beginnings) == 64
+
+
 @pytest.mark.parametrize(("target", "path", "query"), [
     (b"/", "/", ""), (b"/a%20b/%C3%A9?x=%20&y", "/a b/é", "x=%20&y"), (b"/a?b?c", "/a", "b?c"), (b"*", "*", ""), (b"http://h", "/", ""),
     (b"HTTPS://u:p@h:1/a/b?c", "/a/b", "c"), (b"/%2e%2e/%252e", "/../%2e", ""), (b"/a+b", "/a+b", ""), (b"//h/a", "//h/a", ""),
