@@ -90,6 +90,31 @@ def test_jobs_of_different_clients_are_told_apart() -> None:
     assert [len(list(wire.read_parts(job.parts))) for job in found] == [0, 1, 0, 1, 0]
 
 
+@given(strategies.lists(strategies.binary(min_size=3, max_size=3), min_size=2, max_size=8), strategies.integers(0, 99))
+def test_jobs_that_are_alike_come_back(bodies: list[bytes], timeout_ms: int) -> None:
+    """Read together they are what they are when each is read by itself."""
+    records = [
+        job_record(7 + at, body, "a/b", id=f"id-{at}", headers=[("H", "v")], parts=[("p", "", b"1")], timeout_ms=timeout_ms)
+        for at, body in enumerate(bodies)
+    ]
+    alone = [job for record in records for job in wire.read_jobs(memoryview(record), 1)]
+    assert wire.read_jobs(memoryview(b"".join(records)), len(records)) == alone
+
+
+@pytest.mark.parametrize("other", [
+    job_record(2, b"xy", "a/bc", id="two", headers=[("", "v")]), job_record(2, b"xy", "a/b", id="two", headers=[("c", "w")]),
+    job_record(2, b"y", "a/bx", id="two", headers=[("c", "v")]), job_record(2, b"xy", "a/b", id="two", headers=[("c", "v")], timeout_ms=9),
+    job_record(2, b"xyz", "a/b", id="to", headers=[("c", "v")]), job_record(2, None, "a/b", id="two45", headers=[("c", "v")]),
+])  # fmt: skip
+def test_jobs_of_one_length_need_not_be_alike(other: bytes) -> None:
+    """Each of them is what its own record says."""
+    first = job_record(1, b"xy", "a/b", id="one", headers=[("c", "v")])
+    assert len(other) == len(first)
+    for records in ((first, other), (other, first)):
+        alone = [job for record in records for job in wire.read_jobs(memoryview(record), 1)]
+        assert wire.read_jobs(memoryview(b"".join(records)), 2) == alone
+
+
 def test_job_without_body_and_job_in_the_arena() -> None:
     """Neither has bytes in the frame."""
     data = job_record(1, None) + job_record(2, arena=(0, 9)) + job_record(3, b"x")
@@ -126,6 +151,25 @@ def test_plain_answers_come_back(bodies: list[bytes]) -> None:
 def test_other_answers_are_not_plain(other: bytes) -> None:
     """One that is anything else, large or cut makes all of them take the way on which it is looked at closely."""
     assert wire.plain_answers(wire.answer_record(1, 200, b"OK") + other) is None
+
+
+@given(strategies.lists(strategies.binary(min_size=5, max_size=5), min_size=2, max_size=6))
+def test_plain_answers_of_one_length_come_back(bodies: list[bytes]) -> None:
+    """As those of different lengths do."""
+    data = b"".join(wire.answer_record(seq, 200, body, busy_us=seq + 7) for seq, body in enumerate(bodies))
+    assert wire.plain_answers(memoryview(data)) == [(seq, seq + 7, body) for seq, body in enumerate(bodies)]
+
+
+@pytest.mark.parametrize("other", [
+    wire.answer_record(2, 201, b"OK"), wire.answer_record(2, 200, b"OK", flags=0), wire.answer_record(2, 200, b"", phrase=b"OK"),
+    wire.answer_record(2, 200, b"", headers=b"a\0"), wire.failure_record(2, 11, "no", status=200), wire.answer_record(2, 200, b"OK", code=3, flags=3),
+])  # fmt: skip
+def test_answers_of_one_length_need_not_be_plain(other: bytes) -> None:
+    """One that is not makes all of them take the other way."""
+    plain = wire.answer_record(1, 200, b"OK")
+    assert len(other) == len(plain)
+    assert wire.plain_answers(plain + other) is None
+    assert wire.plain_answers(other + plain) is None
 
 
 def test_the_shape_is_the_middle_of_a_record() -> None:

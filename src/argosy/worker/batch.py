@@ -120,10 +120,12 @@ class Batches:
         if link.abandoned:
             raise LinkClosed("a fork of the worker came back from the handler")
         now = time.perf_counter_ns()
-        busy_us = min((now - begin) // 1000, MAX_MICROSECONDS)
+        busy_us = (now - begin) // 1000
+        if busy_us > MAX_MICROSECONDS:
+            busy_us = MAX_MICROSECONDS
         body = self._plain_body(results, made)
         if body is not None:
-            link.answer(seq, 200, body, busy_us)
+            link.answer_plain(seq, body, busy_us)
         else:
             self.answer(self._make_requests(), self.checked(results, 1), busy_us, begin)
         if context._metrics is not self._make_metrics:
@@ -222,7 +224,7 @@ class Batches:
                 if limit and len(body) > limit:
                     outputs.check_size(body, limit)
                 if request.is_plain():
-                    link.answer(request.job.seq, 200, body, busy_us)
+                    link.answer_plain(request.job.seq, body, busy_us)
                 else:
                     status, phrase, headers = self.head(request)
                     link.answer(request.job.seq, status, body, busy_us, phrase, headers)

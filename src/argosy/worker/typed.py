@@ -20,8 +20,15 @@ from argosy.worker.pieces import is_stream
 _OLD_DATA = ("data",)
 _OLD_CONTEXT = ("context", "_context")
 _CONTEXT_NAMES = ("ctx", "_ctx", "_", *_OLD_CONTEXT)
-_RAW: Dict[Any, Callable[[wire.Buffer], Any]] = {bytes: bytes, bytearray: bytearray, memoryview: memoryview}
 _MISSING = inspect.Parameter.empty
+
+
+def _view(body: wire.Buffer) -> memoryview:
+    """A view that may be written to, also of a small body that was read together with others; not of one in the arena."""
+    return memoryview(bytearray(body) if type(body) is bytes else body)
+
+
+_RAW: Dict[Any, Callable[[wire.Buffer], Any]] = {bytes: bytes, bytearray: bytearray, memoryview: _view}
 
 
 class Parameter(NamedTuple):
@@ -116,7 +123,7 @@ class TypedEntry(Entry):
         self._raw = _RAW.get(hint) if len(self._signature.inputs) == 1 and hint is not _MISSING else None
         # an empty body is an input where the hint is text or bytes; it is never JSON
         self._takes_empty = self._raw is not None or hint is str
-        view = self._raw is memoryview
+        view = self._raw is _view
         manner = manner_of(function)
         if manner.streams or manner.asynchronous:
             if self._signature.batched:

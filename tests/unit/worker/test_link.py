@@ -45,6 +45,31 @@ def test_answers_wait_in_the_outbox_until_they_are_flushed(server: FakeServer, l
     assert server.collect(Outcome(), 3) == Outcome(answers=waiting, heads=[3])
 
 
+@pytest.mark.parametrize("body", [b"", b"OK", bytes(1024), bytes(1025), bytearray(b"ab"), memoryview(b"abc")])
+def test_an_ordinary_answer_is_the_same_record(server: FakeServer, link: Link, body: wire.Buffer) -> None:
+    """Whatever its body, and whatever was in the outbox before."""
+    server.page[wire.PAGE_SIZE : wire.PAGE_SIZE + 4096] = b"\xff" * 4096
+    link.answer_plain(1, body, 5)
+    link.answer(2, 200, body, 6)
+    link.answer_plain(3, body, wire.MAX_FRAME)
+    link.publish(1)
+    records = b"".join(wire.answer_record(seq, 200, body, busy_us=busy_us) for seq, busy_us in ((1, 5), (2, 6), (3, wire.MAX_FRAME)))
+    assert bytes(server.page[wire.PAGE_SIZE : wire.PAGE_SIZE + server.words()[wire.OUTBOX]]) == records
+
+
+def test_ordinary_answers_that_do_not_fit_send_those_before_them(server: FakeServer, link: Link) -> None:
+    """None is lost, and none is written behind the outbox."""
+    server.worker_end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * wire.OUTBOX_SIZE)
+    count = wire.OUTBOX_SIZE // (wire.ANSWER.size + 1000) + 2
+    for seq in range(count):
+        link.answer_plain(seq, b"%1000d" % seq, 0)
+    link.flush()
+    server.worker_end.close()
+    outcome = server.collect(Outcome())
+    assert [(answer.seq, int(answer.body)) for answer in outcome.answers] == [(seq, seq) for seq in range(count)]
+    assert outcome.heads == [count - 2, 2]
+
+
 def test_progress_words_tell_what_runs(server: FakeServer, link: Link) -> None:
     """First job of the batch, and the one after its last."""
     link.start(17, 21)

@@ -236,6 +236,14 @@ def test_view_lies_in_the_arena(model: WriteModel) -> None:
     assert json.loads(outcome.answers[0].body) == [True, 7, "abc"]
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_view_of_a_small_body_may_be_written_to(model: WriteModel, count: int) -> None:
+    """Whether it came alone or with others like it."""
+    folder = model("def predict(x: memoryview):\n    x[0] = 65\n    return bytes(x).decode()\n")
+    _, outcome = run_worker(load_frame(folder, "svc"), jobs_frame(*(job_record(seq, b"abc") for seq in range(count))))
+    assert [answer.body for answer in outcome.answers] == [b"Abc"] * count
+
+
 def test_class_is_loaded_warmed_up_and_closed(model: WriteModel, capsys: pytest.CaptureFixture[str]) -> None:
     """The stages run in order, with the context where they take it."""
     source = """
