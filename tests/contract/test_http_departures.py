@@ -97,14 +97,30 @@ def slow_dialect() -> tuple[FakeDialect, list[HttpRequest]]:
 
 @pytest.mark.parametrize("is_tls", [False, True])
 def test_half_close_while_the_server_works(make_site: MakeSite, is_tls: bool) -> None:
-    """A client that sends nothing more still gets the reply to a call of the server."""
+    """A client that sends nothing more still gets the reply to a call of the server; it is the last one, and the connection ends with it."""
     dialect, seen = slow_dialect()
     site = make_site(dialect=dialect)
     client = site.client(is_tls=is_tls).send(LATER).finish()
     client.wait(2)
     assert len(seen) == 1
-    assert client.reply().body == b"later"
-    assert client.is_open
+    reply = client.reply()
+    assert (reply.body, reply.header("connection")) == (b"later", "close")
+    assert not client.is_open
+    assert site.is_clean()
+
+
+def test_half_close_behind_a_request_that_waits(make_site: MakeSite) -> None:
+    """A client that had answers to read when it asked for the last time gets the last reply too, and the connection ends with that."""
+    site = make_site()
+    client = site.client().send(PING)
+    assert client.reply().header("connection") == "keep-alive"
+    client.connection.pause_writing()
+    client.send(post(b"last"))
+    assert client.connection.eof_received()
+    client.connection.resume_writing()
+    client.pump()
+    assert client.reply().header("connection") == "close"
+    assert not client.is_open
 
 
 def test_reply_of_a_call_to_nobody(make_site: MakeSite) -> None:

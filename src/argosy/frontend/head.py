@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,12 @@ class Head:
                 self.body = data[size : self.size]
                 self.shape = wire.job_shape(FRESH_ID, len(self.content_type), len(self.block), self.length)
                 self.pattern = pattern_of(raw, self.block, small)
+
+    def as_last(self) -> Head:
+        """The same head, of a request whose client sends nothing more."""
+        last = copy.copy(self)
+        last.keep_alive = last.is_plain = False
+        return last
 
     def problem_with(self, version: bytes, limits: Limits) -> Problem | None:
         """Why the request cannot be served. `version` is empty when it is neither 1.0 nor 1.1."""

@@ -112,13 +112,16 @@ class Connection(asyncio.BufferedProtocol):
         self.waiting.clear()
 
     def eof_received(self) -> bool:
-        """The client sends nothing more. It gets the answers to what it sent; an unfinished request is dropped."""
+        """The client sends nothing more. It gets the answers to what it sent, and then the end; an unfinished request is dropped."""
         if self.reading is not None or (self.exchange is None and not self.waiting):
             return False
         if self.exchange is not None and self.exchange.request is not None:
             # a client that closed its socket looks the same as one that only finished sending: its job must not start
             return False
         self.ended = True
+        last = self.waiting[-1] if self.waiting else self.exchange
+        assert last is not None
+        last.head = last.head.as_last()
         return not isinstance(self.transport.get_extra_info("ssl_object"), ssl.SSLObject)
 
     def pause_writing(self) -> None:

@@ -52,9 +52,9 @@ class Page:
         try:
             answers = wire.read_answers(self._map[wire.PAGE_SIZE : wire.PAGE_SIZE + length])
             for answer in answers:
+                self._check(answer.place)
                 if not answer.failed:
                     wire.read_headers(answer.headers)
-                    self._check(answer.place)
         except wire.WireError:
             return []
         return answers if all(answer.last for answer in answers) else []

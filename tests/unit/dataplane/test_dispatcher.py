@@ -305,7 +305,11 @@ def _elsewhere(_: World, __: FakeMember) -> list[bytes]:
     return [wire.answer_record(1, 200, wire.PLACE.pack(0, 1, 1 << 20), flags=wire.LAST | wire.PLACED)]
 
 
-JUNK = [_empty, _unknown, _twice, _cut, _streamed, _odd_headers, _elsewhere]
+def _failed_elsewhere(_: World, __: FakeMember) -> list[bytes]:
+    return [wire.answer_record(1, 500, wire.PLACE.pack(0, 1, 1 << 20), flags=wire.LAST | wire.PLACED | wire.FAILED)]
+
+
+JUNK = [_empty, _unknown, _twice, _cut, _streamed, _odd_headers, _elsewhere, _failed_elsewhere]
 
 
 @pytest.mark.parametrize("junk", JUNK)

@@ -51,6 +51,7 @@ def test_a_worker_cannot_resize_it(size: int) -> None:
         wire.answer_record(1, 200, b"", headers=b"a\0b\0c"),
         wire.answer_record(1, 200, b"fine") + b"rest",
         wire.answer_record(1, 200, wire.PLACE.pack(0, 0, 1), flags=wire.LAST | wire.PLACED),
+        wire.answer_record(1, 500, wire.PLACE.pack(0, 0, 1), flags=wire.LAST | wire.PLACED | wire.FAILED),
     ],
 )
 def test_an_outbox_that_is_not_answers(data: bytes) -> None:
