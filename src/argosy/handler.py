@@ -153,9 +153,9 @@ class Context:
     @property
     def request_processor(self) -> Any:
         """A list with one `RequestProcessor` for each request of the batch; None while the model loads."""
-        if callable(self._request_processor):
-            self._request_processor = self._request_processor()
-        return self._request_processor
+        found = self._request_processor
+        # not kept here: a thread that outlives its batch would put the requests of that one in the place of the next one's
+        return found() if callable(found) else found
 
     @request_processor.setter
     def request_processor(self, request_processor: Any) -> None:
@@ -164,9 +164,10 @@ class Context:
     @property
     def metrics(self) -> Any:
         """Where the handler counts and measures: `add_counter`, `add_time`, `add_size`, `add_percent`, `add_error`, `add_metric`."""
-        if callable(self._metrics):
-            self._metrics = self._metrics()
-        return self._metrics
+        found = self._metrics
+        if callable(found):  # looked at once: another thread may ask as well
+            self._metrics = found = found()
+        return found
 
     @metrics.setter
     def metrics(self, metrics: Any) -> None:

@@ -89,6 +89,19 @@ def test_answers_are_written_by_index(context: Context) -> None:
     assert context.request_processor[1].get_response_header("X") == "1"
 
 
+def test_a_thread_that_asks_while_the_next_batch_begins() -> None:
+    """It may get the requests of its own batch; those of the next one stay what they are."""
+    context = Context("m", "d", None, 1, 0, "v")
+
+    def make() -> list[str]:
+        context.request_processor = ["of the next"]
+        return ["of this one"]
+
+    context.request_processor = make
+    assert context.request_processor == ["of this one"]
+    assert context.request_processor == ["of the next"]
+
+
 def test_while_loading_there_is_no_request() -> None:
     """Ids and processors are None; asking for a request is an error that says so."""
     context = Context("m", "d", None, 1, 0, "v")

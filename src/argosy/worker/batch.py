@@ -50,7 +50,7 @@ class Batches:
         self._job: Optional[wire.Job] = None
         """The job that runs by itself, or did last."""
         self._made: Dict[int, JobRequest] = {}
-        """Its request, once somebody has asked for it."""
+        """Its request by its seq, once somebody has asked for it."""
         self._make_requests = self._new_requests
         self._make_metrics = self._new_metrics  # one bound method for all batches, so that "was never asked" is a comparison
 
@@ -62,9 +62,10 @@ class Batches:
         return meters.MetricsStore(self._context.request_ids or {}, self._context.model_name)
 
     def _new_requests(self) -> List[JobRequest]:
-        assert self._job is not None
+        job = self._job  # the next one may begin while a thread that outlives its batch is here
+        assert job is not None
         # one step for threads: what each of them sets must come to the same request
-        return [self._made.setdefault(0, self._inputs.request(self._job))]
+        return [self._made.get(job.seq) or self._made.setdefault(job.seq, self._inputs.request(job))]
 
     def _is_cancelled(self) -> bool:
         requests = self._context.request_processor or ()
@@ -144,7 +145,7 @@ class Batches:
                 body = item
             elif type(item) is str:
                 body = item.encode("utf-8") if self._text_is_utf8 else self._entry.encode(item, self._make_requests()[0])
-            if type(body) is bytes and (not made or made[0].is_plain()) and not 0 < self.limit < len(body):
+            if type(body) is bytes and (not made or self._make_requests()[0].is_plain()) and not 0 < self.limit < len(body):
                 return body
         except Exception:  # noqa: BLE001  the closer look says what is wrong
             return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,13 @@ import pytest
 
 from argosy import wire
 from argosy.errors import ErrorCode
+from argosy.handler import Context
 from argosy.testing.worker import Outcome, job_record, jobs_frame, load_frame, run_worker
+from argosy.worker.batch import Batches
+from argosy.worker.entry import Entry
+from argosy.worker.inputs import Inputs, JobRequest
+from argosy.worker.link import Link
+from argosy.worker.output import Running
 
 WriteModel = Callable[[str], Path]
 
@@ -467,6 +475,47 @@ def test_what_threads_of_a_handler_set_comes_to_one_request(model: WriteModel) -
     for thread in threads:
         thread.join()"""), model)
     assert sorted(wire.read_headers(answer.headers)) == [(f"x-{number}", "1") for number in range(4)]
+
+
+class _SlowInputs(Inputs):
+    """Makes the request of the first job only when `go_on` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(decode=True)
+        self.asked, self.go_on = threading.Event(), threading.Event()
+
+    def request(self, job: wire.Job) -> JobRequest:
+        if job.seq == 1:
+            self.asked.set()
+            assert self.go_on.wait(30)
+        return super().request(job)
+
+
+def test_a_thread_that_outlives_its_job() -> None:
+    """It asked for the request of its job when that was nearly over: what the next handler sees and sets is of the next job all the same."""
+    inputs, context, threads = _SlowInputs(), Context("m", "d", None, 1, None, "v"), list[threading.Thread]()
+
+    def handle(data: list[dict[str, Any]], _: object) -> list[Any]:
+        if not threads:
+            threads.append(threading.Thread(target=context.get_request_header, args=(0, "H")))
+            threads[0].start()
+            assert inputs.asked.wait(30)
+        else:
+            inputs.go_on.set()
+            threads[0].join()
+            context.set_response_header(0, "of", context.get_request_header(0, "H"))
+        return ["done"]
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        link = Link(theirs, memoryview(bytearray(wire.ROOM_OFFSET)))
+        batches = Batches(Entry("function", handle), context, inputs, link, 0, "none", Running())
+        records = b"".join(job_record(seq, b"x", headers=[("H", str(seq))]) for seq in (1, 2))
+        for job in wire.read_jobs(memoryview(records), 2):
+            batches.run_one(job)
+        link.flush()
+        answers = wire.read_answers(ours.recv(10_000)[wire.HEADER.size :])
+    assert [(answer.seq, answer.headers, answer.body) for answer in answers] == [(1, b"", b"done"), (2, b"of\x002", b"done")]
 
 
 def test_a_list_of_requests_that_a_handler_empties_is_its_own(model: WriteModel) -> None:
