@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
+from argosy import wire
 from argosy.testing.server import RunningServer, open_files, resident_mb, serving, wait_for
 
 SIZE = 6_000_000
@@ -116,3 +119,17 @@ def test_clients_that_never_read_to_the_end(server: RunningServer) -> None:
     with readers(server, [SIZE] * 3) as slow:
         assert all(reader.is_right() for reader in slow)
     assert resident_mb(server.pid) - before < 40
+
+
+@pytest.mark.parametrize(("prefix", "size", "why"), [((), 1 << 50, "Cannot allocate memory"), (("prlimit", "--fsize=33554432"), 64 << 20, "File too large")])
+def test_room_that_the_system_refuses(tmp_path: Path, prefix: Sequence[str], size: int, why: str) -> None:
+    """No worker starts; who asked for one is told which setting to lower."""
+    if prefix and shutil.which(prefix[0]) is None:
+        pytest.skip("prlimit is not installed")
+    with serving(tmp_path, settings={"answer_memory_bytes": size}, prefix=prefix) as running:
+        running.store.add("sender", SENDER)
+        refusal = running.register("sender", initial_workers=1)
+        assert refusal.status == 500
+        assert refusal.json["cause"].startswith(f"cannot start a worker: {why} (it shares {size + wire.ROOM_OFFSET} bytes")
+        assert "a lower answer_memory_bytes may help" in refusal.json["cause"]
+        assert running.stop() == 0

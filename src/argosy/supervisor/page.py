@@ -20,7 +20,7 @@ _SEAL_SEAL, _SEAL_SHRINK, _SEAL_GROW = 0x1, 0x2, 0x4
 class Page:
     """The server's side of the shared page with `room` bytes for large answers; its layout is in `wire`. The worker inherits `fd`.
 
-    Memory for answers is taken from the system when one is first written there, and kept for the next.
+    Memory for answers is taken from the system when one is first written there, and kept for the next. Raises OSError when the system refuses it.
     """
 
     def __init__(self, room: int = 0) -> None:
@@ -32,10 +32,13 @@ class Page:
         self.fd = os.memfd_create("argosy-page", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with contextlib.ExitStack() as undo:
             undo.callback(os.close, self.fd)
-            os.ftruncate(self.fd, size)
+            try:
+                os.ftruncate(self.fd, size)
+                self._map = mmap.mmap(self.fd, size)
+            except OSError as error:  # a limit on files, on address space, or what this processor can address
+                raise OSError(error.errno, f"{error.strerror} (it shares {size} bytes of memory with us; a lower answer_memory_bytes may help)") from error
             # a worker that made it shorter would end the server at its next look
             fcntl.fcntl(self.fd, _ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
-            self._map = mmap.mmap(self.fd, size)
             undo.pop_all()
 
     def _word(self, index: int) -> int:
