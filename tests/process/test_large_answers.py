@@ -121,7 +121,9 @@ def test_clients_that_never_read_to_the_end(server: RunningServer) -> None:
     assert resident_mb(server.pid) - before < 40
 
 
-@pytest.mark.parametrize(("prefix", "size", "why"), [((), 1 << 50, "Cannot allocate memory"), (("prlimit", "--fsize=33554432"), 64 << 20, "File too large")])
+@pytest.mark.parametrize(
+    ("prefix", "size", "why"), [((), 1 << 50, "Cannot allocate memory"), (("prlimit", "--fsize=33554432"), 64 << 20, "File too large")]
+)
 def test_room_that_the_system_refuses(tmp_path: Path, prefix: Sequence[str], size: int, why: str) -> None:
     """No worker starts; who asked for one is told which setting to lower."""
     if prefix and shutil.which(prefix[0]) is None:

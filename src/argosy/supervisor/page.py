@@ -36,7 +36,8 @@ class Page:
                 os.ftruncate(self.fd, size)
                 self._map = mmap.mmap(self.fd, size)
             except OSError as error:  # a limit on files, on address space, or what this processor can address
-                raise OSError(error.errno, f"{error.strerror} (it shares {size} bytes of memory with us; a lower answer_memory_bytes may help)") from error
+                why = f"{error.strerror} (it shares {size} bytes of memory with us; a lower answer_memory_bytes may help)"
+                raise OSError(error.errno, why) from error
             # a worker that made it shorter would end the server at its next look
             fcntl.fcntl(self.fd, _ADD_SEALS, _SEAL_SEAL | _SEAL_SHRINK | _SEAL_GROW)
             undo.pop_all()
