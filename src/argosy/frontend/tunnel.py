@@ -147,9 +147,10 @@ class Tunnel(asyncio.BufferedProtocol, asyncio.Transport):
         size = len(buffer)
         try:
             count = got = cast(int, tls.read(size, buffer))  # how many, with a buffer
-            while got and count < size and (self._incoming.pending or tls.pending()):
+            while got and count < size and self._incoming.pending:  # TLS itself keeps nothing of a record that fitted
                 got = cast(int, tls.read(size - count, buffer[count:]))
                 count += got
+            is_more = count == size or self._incoming.pending > 0
         except ssl.SSLWantReadError:
             is_more = False
         if count:
