@@ -15,6 +15,7 @@ from argosy.dataplane.batcher import UNKNOWN_US, Policy, decide, may_prefetch
 from argosy.dataplane.lane import WorkerLane
 from argosy.dataplane.model import Counters
 from argosy.dataplane.queue import JobQueue
+from argosy.dataplane.records import append_record, plain_records
 from argosy.dataplane.stream import Stream
 from argosy.errors import ArgosyError, ErrorCode
 from argosy.messages import Buffer, JobState, PlainRequest, Request, Response
@@ -31,9 +32,6 @@ _KNOWN_HEADERS = 64
 _SHORT = 1024
 """Longer headers are not remembered."""
 _SETTLED = JobState.SETTLED
-_SEQ = wire.SEQ.pack
-_RECORD = wire.JOB.pack
-_RECORD_SIZE = wire.JOB.size
 _ONE_BY_ONE = -1.0
 """Microseconds that a message of a model that streams is worth: with more than one batch, jobs would wait behind a client that reads slowly."""
 
@@ -153,7 +151,7 @@ class Dispatcher:
     def _send(self, lane: WorkerLane, jobs: list[Request], now: float) -> None:
         """Send jobs in one message. A job that cannot be written fails alone; what makes the message too long waits for the next one."""
         first = lane.next_seq
-        pieces, length = _plain_records(jobs, first)
+        pieces, length = plain_records(jobs, first)
         if not length or length > _LONGEST:
             pieces, length, jobs = self._records(jobs, first, now)
         if not jobs:
@@ -181,7 +179,7 @@ class Dispatcher:
                 self.queue.put_back(jobs[at:])
                 break
             try:
-                length += _append_record(pieces, job, seq + len(written), now)
+                length += append_record(pieces, job, seq + len(written), now)
             except (wire.WireError, struct.error) as error:
                 _release(job)
                 self.fail(job, ArgosyError(ErrorCode.INVALID_REQUEST, f"The request cannot be handed to a worker: {error}"))
@@ -442,35 +440,6 @@ class Dispatcher:
     def _tell_if_idle(self) -> None:
         if self.on_idle is not None and not self.running and not len(self.queue):
             self.on_idle()
-
-
-def _plain_records(jobs: list[Request], seq: int) -> tuple[list[Buffer], int]:
-    """The records of ordinary jobs behind a place for the header of their frame, and their length; 0 if not all are of that kind."""
-    pieces: list[Buffer] = [b""]
-    for job in jobs:
-        if not isinstance(job, PlainRequest):
-            return [], 0
-        pieces += (_SEQ(seq), job.shape, job.id, job.content_type, job.headers, job.body)
-        seq += 1
-    return pieces, sum(map(len, pieces))
-
-
-def _append_record(pieces: list[Buffer], job: Request, seq: int, now: float) -> int:
-    """Append the job record to `pieces`; its length."""
-    parts = wire.parts_block([(part.name, part.content_type, part.value) for part in job.parts]) if job.parts else b""
-    timeout_ms = max(1, int((job.deadline - now) * 1e3)) if job.deadline else 0
-    flags = length = offset = 0
-    body = job.body
-    if job.slot is not None:
-        flags, length, offset, body = wire.ARENA, len(job.slot.view), job.slot.offset, b""
-    elif body is None:
-        flags, body = wire.NO_BODY, b""
-    else:
-        length = len(body)
-    id, kind, headers = job.id, job.content_type, job.headers
-    n_id, n_kind, n_headers, n_parts = len(id), len(kind), len(headers), len(parts)
-    pieces += (_RECORD(seq, timeout_ms, flags, n_id, n_kind, n_headers, n_parts, length, offset), id, kind, headers, parts, body)
-    return _RECORD_SIZE + n_id + n_kind + n_headers + n_parts + len(body)
 
 
 def _release(job: Request) -> None:
