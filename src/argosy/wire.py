@@ -28,9 +28,8 @@ at most WINDOW bytes, headers of frames included, more than it has credit for, a
 
 Every worker shares one page (PAGE_SIZE bytes, an outbox behind it, and behind that the room for large answers, if there is any) with the server:
 
-    word 0   STARTED   seq of the first job of the batch that runs now
-    word 1   BEGUN     seq after the last job that was ever started: jobs from here on have not reached the handler
-    word 2   OUTBOX    bytes of answer records in the outbox that may not have been sent yet
+    word 0   BEGUN     seq after the last job that was ever started: jobs from here on have not reached the handler
+    word 1   OUTBOX    bytes of answer records in the outbox that may not have been sent yet
     bytes CANCEL…      one byte for each `seq % CANCEL_SLOTS`: 1 when nobody waits for that job any more
     bytes PLACES…      one byte for each place in the room: 1 from when the worker puts an answer there until the server has sent it
 
@@ -88,8 +87,8 @@ PLAIN = struct.pack("<HHH", LAST, 200, 0)
 
 PAGE_SIZE = 4096
 OUTBOX_SIZE = 256 * 1024
-STARTED, BEGUN, OUTBOX = 0, 1, 2
-WORDS_SIZE = 24
+BEGUN, OUTBOX = 0, 1
+WORDS_SIZE = 16
 CANCEL_OFFSET = 1024
 CANCEL_SLOTS = 1024
 PLACES_OFFSET = 2048

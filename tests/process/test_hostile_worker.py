@@ -109,7 +109,7 @@ def attack(dice: random.Random) -> str:
     if dice.random() < 0.2:
         frames.append(wire.frame_header(wire.HEAD, dice.choice([1, 1 << 20, (1 << 32) - 1])))
     outbox = records(dice)
-    words = b"".join(dice.choice([0, 1, 2, len(outbox), 1 << 63]).to_bytes(8, "little") for _ in range(3))
+    words = b"".join(dice.choice([0, 1, 2, len(outbox), 1 << 63]).to_bytes(8, "little") for _ in range(wire.WORDS_SIZE // 8))
     page = dice.choice([(0, b""), (0, words), (wire.PAGE_SIZE - len(words), words + outbox), (wire.PAGE_SIZE, outbox)])
     return order(mutated(dice, b"".join(frames)), page, dice.choice(["go on", "go on", "exit", "hang"]))
 

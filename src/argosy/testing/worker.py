@@ -102,10 +102,10 @@ class FakeServer:
         self.page = page
         self._reader = wire.FrameReader()
 
-    def words(self) -> tuple[int, int, int]:
-        """STARTED, BEGUN and OUTBOX."""
-        started, begun, outbox = self.page[:24].cast("Q")
-        return started, begun, outbox
+    def words(self) -> tuple[int, int]:
+        """BEGUN and OUTBOX."""
+        begun, outbox = self.page[: wire.WORDS_SIZE].cast("Q")
+        return begun, outbox
 
     def outbox(self) -> list[wire.Answer]:
         """The answers that lie in the outbox, as the server reads them after a crash."""

@@ -77,7 +77,7 @@ class Batches:
             self.run_one(jobs[0])
             return
         # before anything is decoded: a body that kills the process must not be given to the next one
-        self._link.start(jobs[0].seq, jobs[-1].seq + 1)
+        self._link.start(jobs[-1].seq + 1)
         ready, data = [], []
         for job in jobs:
             try:
@@ -97,7 +97,7 @@ class Batches:
         """The same as `run` for a single job, which is what nearly every message of a quick model consists of."""
         link, context = self._link, self._context
         seq = job.seq
-        link.start(seq, seq + 1)
+        link.start(seq + 1)
         try:
             data = self._prepare(job)
         except wire.WireError:
@@ -140,12 +140,10 @@ class Batches:
             return None
         item = results[0]
         try:
-            body: Optional[wire.Buffer] = None
-            if type(item) is bytes:
-                body = item
-            elif type(item) is str:
-                body = item.encode("utf-8") if self._text_is_utf8 else self._entry.encode(item, self._make_requests()[0])
-            if type(body) is bytes and (not made or self._make_requests()[0].is_plain()) and not 0 < self.limit < len(body):
+            body: Any = item
+            if type(item) is str:
+                body = item.encode() if self._text_is_utf8 else self._entry.encode(item, self._make_requests()[0])
+            if type(body) is bytes and (not made or self._make_requests()[0].is_plain()) and (not self.limit or len(body) <= self.limit):
                 return body
         except Exception:  # noqa: BLE001  the closer look says what is wrong
             return None

@@ -247,7 +247,7 @@ class Concurrent:
         self._ids.set({0: job.id})
         try:
             if not call.is_settled:
-                self._link.start(job.seq, job.seq + 1)
+                self._link.start(job.seq + 1)
                 await self._answer(call, begin)
         except (LinkClosed, wire.WireError) as error:
             self._end(error)

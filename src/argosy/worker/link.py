@@ -8,7 +8,7 @@ from collections import deque
 from typing import Callable, Deque, Dict, List, Optional, Sequence
 
 from argosy import wire
-from argosy.wire import ANSWER, BEGUN, CANCEL_OFFSET, CANCEL_SLOTS, OUTBOX, OUTBOX_SIZE, PAGE_SIZE, PLAIN, STARTED
+from argosy.wire import ANSWER, BEGUN, CANCEL_OFFSET, CANCEL_SLOTS, OUTBOX, OUTBOX_SIZE, PAGE_SIZE, PLAIN, WORDS_SIZE
 from argosy.worker.room import WORTH_A_PLACE, Room
 
 FLUSH_AFTER_NS = 200_000
@@ -35,7 +35,7 @@ class Link:
         self._sock = sock
         self._reader = wire.FrameReader()
         self._page = page
-        self._words = page[:24].cast("Q")
+        self._words = page[:WORDS_SIZE].cast("Q")
         self._cancelled = page[CANCEL_OFFSET : CANCEL_OFFSET + CANCEL_SLOTS]
         self._outbox = page[PAGE_SIZE : PAGE_SIZE + OUTBOX_SIZE]
         self._room = Room(page)
@@ -125,11 +125,9 @@ class Link:
         """Whether nobody waits for this job any more."""
         return self._cancelled[seq % CANCEL_SLOTS] == 1
 
-    def start(self, first: int, after: int) -> None:
-        """Tell the server that the jobs `first` to `after` - 1 go to the handler now. Both words are one store each."""
-        words = self._words
-        words[STARTED] = first
-        words[BEGUN] = after
+    def start(self, after: int) -> None:
+        """Tell the server that the jobs before `after` go to the handler now, if they have not yet. The word is one store."""
+        self._words[BEGUN] = after
 
     def answer_plain(self, seq: int, body: wire.Buffer, busy_us: int) -> None:
         """Put an ordinary answer into the outbox: what `answer` does for status 200 and nothing else, in one step."""

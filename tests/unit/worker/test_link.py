@@ -70,10 +70,10 @@ def test_ordinary_answers_that_do_not_fit_send_those_before_them(server: FakeSer
     assert outcome.heads == [count - 2, 2]
 
 
-def test_progress_words_tell_what_runs(server: FakeServer, link: Link) -> None:
-    """First job of the batch, and the one after its last."""
-    link.start(17, 21)
-    assert server.words() == (17, 21, 0)
+def test_progress_word_tells_what_runs(server: FakeServer, link: Link) -> None:
+    """The job after the last one that was started."""
+    link.start(21)
+    assert server.words() == (21, 0)
 
 
 def test_cancel_byte_is_of_one_job(server: FakeServer, link: Link) -> None:
