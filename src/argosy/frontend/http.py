@@ -162,7 +162,11 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, count: int) -> None:
         """`count` bytes were received."""
         head = self.known
-        if count == head.size and self.exchange is None and self._is_again(head):  # the usual request of a client that goes on
+        # the usual request of a client that goes on; what `_is_again` says, without a call for each
+        if (
+            count == head.size and self.exchange is None and self.reading is None and not self.is_paused and not self.ended
+            and self.site.received.startswith(head.raw) and head.generation == self.site.registry.generation
+        ):  # fmt: skip
             self._predict(head, head.shape, head.block, head.body.tobytes())
         elif self._body_left:
             self._received_large(count)
