@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable
 from typing import cast
@@ -123,7 +122,7 @@ class FakeMember:
         self.id = id
         self.style = style
         self.page: Page | None = Page(1 << 20) if with_page else None
-        self.places = Room(memoryview(bytearray()) if self.page is None else memoryview(mmap.mmap(self.page.fd, 0)))
+        self.places = Room(memoryview(bytearray()) if self.page is None else memoryview(self.page._map))
         self.messages: list[list[wire.Job]] = []
         self.told: list[tuple[int, int, int]] = []
         """What was said of streamed answers: kind, job, credit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -45,6 +46,7 @@ def environment(spec: ModelSpec) -> dict[str, str]:
 def tell(given: ModelSpec, story: Story, *, queue_size: int = 100, arena_size: int = 1 << 20) -> list[tuple[str, bytes]]:
     """Run the story with a model on a loop of its own, close it, and see that no process and no descriptor stays; the workers' output."""
     output: list[tuple[str, bytes]] = []
+    gc.collect()  # what other tests have left would else be closed in between
     before = len(os.listdir("/proc/self/fd"))
 
     async def run() -> None:
