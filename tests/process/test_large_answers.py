@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from argosy import wire
-from argosy.testing.server import RunningServer, open_files, resident_mb, serving, wait_for
+from argosy.testing.server import RunningServer, is_free, open_files, resident_mb, serving, wait_for
 
 SIZE = 6_000_000
 """More than the system keeps for a connection."""
@@ -135,3 +135,27 @@ def test_room_that_the_system_refuses(tmp_path: Path, prefix: Sequence[str], siz
         assert refusal.json["cause"].startswith(f"cannot start a worker: {why} (it shares {size + wire.ROOM_OFFSET} bytes")
         assert "a lower answer_memory_bytes may help" in refusal.json["cause"]
         assert running.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"preload_model": "true"}, {"default_workers_per_model": 3}, {"answer_memory_bytes": 0}, {"answer_memory_bytes": 100_001}])
+def test_however_a_worker_came_to_be(tmp_path: Path, settings: dict[str, object]) -> None:
+    """Forked from a template or from one that has loaded nothing, with much room, little or none: the same answers."""
+    with serving(tmp_path, settings={"max_response_size": 30_000_000, **settings}) as running:
+        running.store.add("sender", SENDER)
+        assert running.register("sender", initial_workers=settings.get("default_workers_per_model", 1)).status == 200
+        with readers(running, [SIZE, 100_000, 70_000] * 4) as slow:
+            assert all(reader.is_right() for reader in slow)
+        assert running.stop() == 0
+
+
+def test_the_server_stops_while_its_answers_are_read(tmp_path: Path) -> None:
+    """Told to end, it waits for those who still read: each gets all of its answer, though no worker is needed any more."""
+    with serving(tmp_path, settings={"max_response_size": 30_000_000}) as running:
+        running.store.add("sender", SENDER)
+        assert running.register("sender", initial_workers=1).status == 200
+        with readers(running, [SIZE] * 6) as slow:
+            running.process.send_signal(signal.SIGTERM)
+            wait_for(lambda: is_free(running.inference), "it takes no more clients")
+            assert all(reader.is_right() for reader in slow)
+        assert running.wait() == 0

@@ -1,4 +1,4 @@
-"""The worker's end of the link: frames from the socket, answers through the shared outbox, progress words and cancellations."""
+"""The worker's end of the link: frames from the socket, answers through shared memory, the progress word and cancellations."""
 
 from __future__ import annotations
 
